@@ -1,0 +1,1 @@
+"""The operator's listener: health, stats, and the stack API."""

@@ -1,0 +1,1 @@
+"""Where stacks run: memory (the fake), static, process, docker."""

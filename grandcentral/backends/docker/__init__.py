@@ -1,0 +1,1 @@
+"""Stacks as containers on one Docker engine."""

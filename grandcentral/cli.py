@@ -1,0 +1,5 @@
+"""The `grandcentral` command."""
+
+
+def main() -> None:
+    raise SystemExit("not wired yet")

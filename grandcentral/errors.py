@@ -1,0 +1,209 @@
+"""What can go wrong, as types that carry facts.
+
+Two families. :class:`Refusal`: a request gets no stack, and the client is told why; each says its own HTTP status and problem
+type (RFC 9457), and the frontends only render it. :class:`Mishap`: something under a stack broke; it becomes the ``cause`` of
+a :class:`StartFailed`. Anything else is a bug: the client gets an incident id, the log gets the traceback.
+"""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+from attrs import define, field
+
+from .core.keys import Key
+from .core.model import LogTail
+
+# -- mishaps: facts about what broke ------------------------------------------------------------------------------------
+
+
+@define(auto_exc=True)
+class Mishap(Exception):
+    """Something that a stack needs did not work. ``str()`` is one sentence for people."""
+
+    why: str
+    logs: tuple[LogTail, ...] = field(default=(), kw_only=True)
+
+    def __str__(self) -> str:
+        return self.why
+
+
+@define(auto_exc=True)
+class EngineUnavailable(Mishap):
+    """The engine (Docker, Git) does not answer. Nothing is known of the stacks on it; nothing may be concluded."""
+
+
+@define(auto_exc=True)
+class ImageUnavailable(Mishap):
+    """An image could not be pulled, or is not the one that was resolved."""
+
+
+@define(auto_exc=True)
+class ServiceExited(Mishap):
+    """A service ended that should be running, or a loader ended with another status than 0."""
+
+    service: str = ""
+    status: int | None = None  # exit status; negative: the signal that ended it
+
+
+@define(auto_exc=True)
+class ServiceUnhealthy(Mishap):
+    """A health check kept failing past its retries."""
+
+    service: str = ""
+
+
+@define(auto_exc=True)
+class NotReady(Mishap):
+    """The stack runs and does not answer as it should."""
+
+
+@define(auto_exc=True)
+class EngineRefused(Mishap):
+    """The engine understood and would not do it: a bad option, no space, a name in use."""
+
+
+# -- refusals: what a client is told ------------------------------------------------------------------------------------
+
+
+@define(auto_exc=True)
+class Refusal(Exception):
+    """A request that gets no stack. ``str()`` is what happened and, where there is one, the remedy, in one sentence."""
+
+    status: ClassVar[int] = 500
+    type: ClassVar[str] = "about:blank"
+    title: ClassVar[str] = ""
+
+    retry_after: float | None = field(default=None, kw_only=True)  # seconds
+
+
+@define(auto_exc=True)
+class UnknownHost(Refusal):
+    status, type, title = 404, "unknown-host", "No app claims this host"
+    host: str = ""
+
+    def __str__(self) -> str:
+        return f"No app of this gateway answers to the host {self.host!r}. Check the name, or the host patterns of its apps."
+
+
+@define(auto_exc=True)
+class InvalidVersion(Refusal):
+    status, type, title = 404, "invalid-version", "Not a version"
+    label: str = ""
+    expected: str = "a git hash of 7 to 40 hex digits"
+
+    def __str__(self) -> str:
+        return f"{self.label!r} is not {self.expected}."
+
+
+@define(auto_exc=True)
+class AmbiguousVersion(Refusal):
+    status, type, title = 409, "ambiguous-version", "More than one version begins so"
+    label: str = ""
+    candidates: tuple[str, ...] = ()
+
+    def __str__(self) -> str:
+        return f"{self.label!r} could be any of {', '.join(self.candidates)}. Use more digits."
+
+
+@define(auto_exc=True)
+class UnknownVersion(Refusal):
+    status, type, title = 404, "unknown-version", "No such version"
+    key: Key = Key("")
+    where: str = ""  # the registry's reference, or the repository's path
+
+    def __str__(self) -> str:
+        return f"There is no {self.key.name!r} in {self.where}. If it was only just built, wait for its image to be pushed."
+
+
+@define(auto_exc=True)
+class RegistryUnavailable(Refusal):
+    """503 when it does not answer, 502 when it answers nonsense or refuses our credentials. Never 404."""
+
+    status, type, title = 503, "registry-unavailable", "The registry does not say whether this version exists"
+    why: str = ""
+    bad_gateway: bool = False
+
+    def __attrs_post_init__(self) -> None:
+        if self.bad_gateway:
+            self.status = 502  # type: ignore[misc]
+
+    def __str__(self) -> str:
+        return f"{self.why} The version may well exist; try again in a moment."
+
+
+@define(auto_exc=True)
+class StartFailed(Refusal):
+    """``cause`` is a Mishap, with the last log lines of the services in its ``logs``."""
+
+    status, type, title = 502, "start-failed", "The stack did not start"
+    key: Key = Key("")
+    cause: Mishap = field(factory=lambda: Mishap(""))
+
+    def __str__(self) -> str:
+        return f"{self.key} did not start: {self.cause}"
+
+
+@define(auto_exc=True)
+class BackendUnavailable(Refusal):
+    status, type, title = 503, "engine-unavailable", "The engine that runs the stacks does not answer"
+    why: str = ""
+
+    def __str__(self) -> str:
+        return f"{self.why} Stacks start again when it is back."
+
+
+@define(auto_exc=True)
+class StartTimeout(Refusal):
+    status, type, title = 504, "start-timeout", "The stack is still starting"
+    key: Key = Key("")
+    waited: float = 0.0
+    progress: str = ""
+
+    def __str__(self) -> str:
+        return f"{self.key} is not ready after {self.waited:.0f} s ({self.progress or 'starting'}). The start goes on; ask again."
+
+
+@define(auto_exc=True)
+class AtCapacity(Refusal):
+    status, type, title = 503, "at-capacity", "All places are taken"
+    max_stacks: int = 0
+    why: str = ""
+
+    def __str__(self) -> str:
+        return f"All {self.max_stacks} places are taken{': ' + self.why if self.why else ''}. Ask again in a moment."
+
+
+@define(auto_exc=True)
+class TooManyWaiting(Refusal):
+    status, type, title = 503, "too-many-waiting", "Too many requests wait for this"
+    limit: int = 0
+
+    def __str__(self) -> str:
+        return f"{self.limit} requests are held already. Ask again when the stack has started."
+
+
+@define(auto_exc=True)
+class BodyTooLarge(Refusal):
+    status, type, title = 413, "body-too-large", "The body is too large to be held for a start"
+    limit: int = 0
+
+    def __str__(self) -> str:
+        return f"A body of more than {self.limit} bytes is not held while a stack starts. Wake the stack first, then send it."
+
+
+@define(auto_exc=True)
+class StackStopped(Refusal):
+    status, type, title = 503, "stopped", "The stack was stopped by an operator"
+    key: Key = Key("")
+
+    def __str__(self) -> str:
+        return f"{self.key} was stopped while it was starting. Ask again to start it anew."
+
+
+@define(auto_exc=True)
+class ShuttingDown(Refusal):
+    status, type, title = 503, "shutting-down", "The gateway is shutting down"
+
+    def __str__(self) -> str:
+        return "The gateway is shutting down. Ask again in a moment."

@@ -1,0 +1,1 @@
+"""Front doors: what a client talks to."""

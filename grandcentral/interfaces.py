@@ -1,0 +1,166 @@
+"""The seams. Each says what "fired" means, what is idempotent, and every failure; contract suites in tests/ hold all
+implementations, the fakes among them, to what is said here.
+"""
+
+from __future__ import annotations
+
+from zope.interface import Attribute, Interface
+
+# mypy-zope reads these signatures; zope's own methods take no self.
+# ruff: noqa: N805
+
+
+class IBackend(Interface):
+    """Where stacks run. All calls are about whole stacks, named by their Key.
+
+    Calls about one key never overlap: the stack's own lock sees to that. Calls about different keys do.
+    Every call can fail with errors.EngineUnavailable; then nothing is known of what it did.
+    """
+
+    name = Attribute("""What the configuration calls it: "docker".""")
+
+    def open():
+        """Get ready to be used; fires with None even if the engine does not answer yet (reconnecting is our business).
+
+        After it, and until ``close``, ``vanished`` (see ``watch``) is called as things happen.
+        """
+
+    def close():
+        """Let go of every resource of ours; the stacks stay as they are. Fires when no thread or timer of ours is left."""
+
+    def watch(vanished, returned):
+        """Say where facts go; called once, before ``open``.
+
+        vanished(key, generation, mishap): a launched stack lost a service that should run; mishap says which and has its
+        last log lines. At most once for each launch. Not called for what ``halt`` takes away.
+        returned(): the engine answers again after an absence: what was known may be stale, ``survey`` again.
+        """
+
+    def launch(launch, report):
+        """Create and start every service of ``launch.spec`` in the order of ``depends_on``: loaders have completed, health
+        checks that somebody waits for (and that of the serving service) have passed.
+
+        :param launch: a core.model.Launch. Nothing of the key is running before it: the caller halts first.
+        :param report: called with core.model.Progress as things happen.
+        :return: Deferred firing with the Endpoint to connect to. "Launched" is not "ready": nobody may listen there yet.
+            Fails with a Mishap (ImageUnavailable, ServiceExited, ServiceUnhealthy, EngineRefused, EngineUnavailable) with
+            the last log lines; what was created by then stays until ``halt``.
+            ``cancel()`` gives up as soon as the step under way allows it: when the Deferred has fired, nothing more
+            will be created.
+        """
+
+    def halt(key, grace):
+        """Stop and remove everything of the stack, whatever its generation or condition. Idempotent.
+
+        :param grace: whether services get their stop_grace_period; otherwise they are killed.
+        :return: Deferred firing with None when nothing is left: no service, network, anonymous volume or work tree.
+        """
+
+    def pause(key):
+        """Freeze a running stack: it keeps its memory and takes no CPU. Fires with None when frozen. Idempotent."""
+
+    def resume(key):
+        """Thaw it. Fires with the Endpoint, when every service runs again. Idempotent. Fails with a Mishap when it has gone."""
+
+    def survey():
+        """Everything of ours that is there, complete or not: a tuple of core.model.Found. Idempotent, changes nothing
+        but our own memory: whole stacks found are watched (``vanished``) from now on as if launched by us."""
+
+    def logs(key, lines):
+        """The last ``lines`` lines of each service: a tuple of core.model.LogTail; empty for a stack that is not there."""
+
+    def check():
+        """Fires with None if the engine answers; fails with errors.EngineUnavailable, which says why."""
+
+
+class IVersions(Interface):
+    """Which versions of one app exist. One instance for each app."""
+
+    def resolve(name):
+        """Fires with the core.model.Version of that spelling; its ``name`` is the canonical one.
+
+        :param name: what the client typed, already valid in form: lower-case hex for "git-hash".
+        Fails with UnknownVersion (it is known not to exist), AmbiguousVersion, RegistryUnavailable (not known).
+        A version that was resolved once still resolves while the registry is away. Answers are cached.
+        """
+
+
+class IManifest(Interface):
+    """What must survive a restart. Writes are ordered and durable when fired. Times are seconds since the epoch (wall clock).
+
+    Fails with sqlite3 errors only; callers on the request path go on without it and log.
+    """
+
+    def open():
+        """Create or migrate the database (with a backup first). Fails with a clear error for one from a newer version."""
+
+    def close():
+        """Finish what is queued and close."""
+
+    def remember_version(app, version):
+        """Note a resolved Version of app; the newest digest of a name replaces the older."""
+
+    def known_versions(app, name):
+        """Known Versions of app whose name equals, begins, or is begun by ``name``: a tuple, longest name first."""
+
+    def pin(key, pinned):
+        """Set or clear a pin. Idempotent."""
+
+    def pins():
+        """A frozenset of the pinned Keys."""
+
+    def touch(used):
+        """Note last uses: a mapping of Key to wall seconds."""
+
+    def last_used():
+        """A dict of Key to wall seconds."""
+
+    def record_start(key, generation, began, phases, failure):
+        """Add to the history of starts. phases: mapping of phase to seconds; failure: a sentence, or None."""
+
+    def starts(key, limit):
+        """The newest ``limit`` starts of a key, newest first: a tuple of core.history.Start."""
+
+
+class IStacks(Interface):
+    """The stack table as a frontend sees it, whichever side of a socket the table is on."""
+
+    def peek(key):
+        """The stacks.tickets.Ticket of a stack that is ready, else None. No Deferred, no allocation: the hot path."""
+
+    def ensure(key):
+        """Wake the stack if need be. Each caller gets a Deferred of his own, firing with a Ticket.
+
+        Fails with an errors.Refusal. Cancelling it gives up the caller's place and nothing else: a start goes on.
+        When it fires, the caller must call ``ticket.begin()`` synchronously, or the stack may be put to sleep.
+        """
+
+    def lost(ticket):
+        """The endpoint of this ticket refuses connections or has vanished: check on it. Cheap; may be called often."""
+
+    def progress(key):
+        """What a client who waits may be told: (text, seconds since the start began), or None if nothing is starting."""
+
+
+class IStackControl(Interface):
+    """The stack table as an operator sees it. Fails with errors.Refusal, and with KeyError for an app that is not there."""
+
+    def snapshot():
+        """A tuple of core.model.StackSnapshot: every stack that is not cold, and every pinned one."""
+
+    def stop(key):
+        """Stop it, busy or not; fires with None when nothing is left. Idempotent. Those who wait for it get StackStopped."""
+
+    def pin(key, pinned):
+        """Pinned stacks are never stopped for being idle or to make room. Fires with None when that is durable."""
+
+    def capacity():
+        """(slots taken, max_stacks)."""
+
+
+class IProber(Interface):
+    """Asks a stack whether it is ready, over a real socket."""
+
+    def probe(endpoint, policy, host, timeout):
+        """One attempt. Fires with None if it answers as ``policy`` (a ReadyPolicy) asks; fails with NotReady saying what
+        happened instead, after ``timeout`` seconds at the latest. Leaves no connection open."""

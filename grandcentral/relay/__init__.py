@@ -1,0 +1,1 @@
+"""Bytes from one side to the other: pumps and pools over transports that others open."""

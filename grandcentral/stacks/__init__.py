@@ -1,0 +1,1 @@
+"""The stack table and its machines: what runs, who waits, who gives way."""

@@ -1,0 +1,47 @@
+"""Tickets: what a frontend holds while it uses a stack, and all that idleness is judged by."""
+
+from __future__ import annotations
+
+from attrs import define
+
+from ..core.keys import Key
+from ..core.model import Endpoint
+
+
+@define(eq=False)
+class Ticket:
+    """The right to use one generation of a stack, shared by all who use it; counters instead of an object per request.
+
+    A stack is busy while ``in_flight`` or ``streams`` is not zero. Frontends call ``begin`` and ``end`` around each request;
+    one that was upgraded (WebSocket, TCP) calls ``stream_opened`` / ``stream_closed`` as well, so that a silent stream can
+    be told from a slow answer. ``open`` turns false when the stack drains: then it is time to ask the table again.
+    """
+
+    key: Key
+    generation: int
+    endpoint: Endpoint
+    open: bool = True
+    in_flight: int = 0
+    streams: int = 0
+    requests: int = 0
+    bytes_in: int = 0  # from clients to the stack
+    bytes_out: int = 0
+    last_used: float = 0.0  # monotonic seconds: the end (or begin) of the last request
+    last_byte: float = 0.0  # monotonic seconds: the last byte either way on a stream
+
+    def begin(self, now: float) -> None:
+        self.in_flight += 1
+        self.requests += 1
+        self.last_used = now
+
+    def end(self, now: float) -> None:
+        self.in_flight -= 1
+        self.last_used = now
+
+    def stream_opened(self, now: float) -> None:
+        self.streams += 1
+        self.last_byte = now
+
+    def stream_closed(self, now: float) -> None:
+        self.streams -= 1
+        self.last_used = now

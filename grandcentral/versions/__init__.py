@@ -1,0 +1,1 @@
+"""Which versions exist: a registry's tags, a repository's commits."""

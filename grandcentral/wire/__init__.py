@@ -1,0 +1,1 @@
+"""Parsers of bytes: feed() and an answer. They never touch a transport."""

@@ -1,0 +1,37 @@
+"""What every test gets: a reactor left clean, and no error that only the log has seen."""
+
+from __future__ import annotations
+
+import gc
+from collections.abc import Iterator
+
+import pytest
+from twisted.internet import reactor
+from twisted.logger import globalLogPublisher
+from twisted.python.failure import Failure
+
+
+@pytest.fixture(autouse=True)
+def clean_reactor() -> Iterator[list[Failure]]:
+    """Fail on logged failures and on delayed calls left behind; pytest-twisted does neither.
+
+    A test that expects a failure to be logged takes the fixture and clears the list.
+    """
+    failures: list[Failure] = []
+    before = set(reactor.getDelayedCalls())
+
+    def observe(event: dict) -> None:
+        if event.get("log_failure") is not None:
+            failures.append(event["log_failure"])
+
+    globalLogPublisher.addObserver(observe)
+    yield failures
+    gc.collect()
+    globalLogPublisher.removeObserver(observe)
+    leaked = [call for call in reactor.getDelayedCalls() if call not in before]
+    for call in leaked:
+        call.cancel()
+    if failures:
+        pytest.fail(failures[0].getTraceback(), pytrace=False)
+    if leaked:
+        pytest.fail(f"dirty reactor: {leaked}", pytrace=False)
