@@ -80,7 +80,7 @@ class Refusal(Exception):
 @define(auto_exc=True)
 class UnknownHost(Refusal):
     status, type, title = 404, "unknown-host", "No app claims this host"
-    host: str = ""
+    host: str
 
     def __str__(self) -> str:
         return f"No app of this gateway answers to the host {self.host!r}. Check the name, or the host patterns of its apps."
@@ -89,7 +89,7 @@ class UnknownHost(Refusal):
 @define(auto_exc=True)
 class InvalidVersion(Refusal):
     status, type, title = 404, "invalid-version", "Not a version"
-    label: str = ""
+    label: str
     expected: str = "a git hash of 7 to 40 hex digits"
 
     def __str__(self) -> str:
@@ -99,8 +99,8 @@ class InvalidVersion(Refusal):
 @define(auto_exc=True)
 class AmbiguousVersion(Refusal):
     status, type, title = 409, "ambiguous-version", "More than one version begins so"
-    label: str = ""
-    candidates: tuple[str, ...] = ()
+    label: str
+    candidates: tuple[str, ...]
 
     def __str__(self) -> str:
         return f"{self.label!r} could be any of {', '.join(self.candidates)}. Use more digits."
@@ -109,8 +109,8 @@ class AmbiguousVersion(Refusal):
 @define(auto_exc=True)
 class UnknownVersion(Refusal):
     status, type, title = 404, "unknown-version", "No such version"
-    key: Key = Key("")
-    where: str = ""  # the registry's reference, or the repository's path
+    key: Key
+    where: str  # the registry's reference, or the repository's path
 
     def __str__(self) -> str:
         return f"There is no {self.key.name!r} in {self.where}. If it was only just built, wait for its image to be pushed."
@@ -121,7 +121,7 @@ class RegistryUnavailable(Refusal):
     """503 when it does not answer, 502 when it answers nonsense or refuses our credentials. Never 404."""
 
     status, type, title = 503, "registry-unavailable", "The registry does not say whether this version exists"
-    why: str = ""
+    why: str
     bad_gateway: bool = False
 
     def __attrs_post_init__(self) -> None:
@@ -137,8 +137,8 @@ class StartFailed(Refusal):
     """``cause`` is a Mishap, with the last log lines of the services in its ``logs``."""
 
     status, type, title = 502, "start-failed", "The stack did not start"
-    key: Key = Key("")
-    cause: Mishap = field(factory=lambda: Mishap(""))
+    key: Key
+    cause: Mishap
 
     def __str__(self) -> str:
         return f"{self.key} did not start: {self.cause}"
@@ -147,7 +147,7 @@ class StartFailed(Refusal):
 @define(auto_exc=True)
 class BackendUnavailable(Refusal):
     status, type, title = 503, "engine-unavailable", "The engine that runs the stacks does not answer"
-    why: str = ""
+    why: str
 
     def __str__(self) -> str:
         return f"{self.why} Stacks start again when it is back."
@@ -156,19 +156,19 @@ class BackendUnavailable(Refusal):
 @define(auto_exc=True)
 class StartTimeout(Refusal):
     status, type, title = 504, "start-timeout", "The stack is still starting"
-    key: Key = Key("")
-    waited: float = 0.0
-    progress: str = ""
+    key: Key
+    waited: float
+    progress: str
 
     def __str__(self) -> str:
-        return f"{self.key} is not ready after {self.waited:.0f} s ({self.progress or 'starting'}). The start goes on; ask again."
+        return f"{self.key} is not ready after {self.waited:.0f} s ({self.progress}). The start goes on; ask again."
 
 
 @define(auto_exc=True)
 class AtCapacity(Refusal):
     status, type, title = 503, "at-capacity", "All places are taken"
-    max_stacks: int = 0
-    why: str = ""
+    max_stacks: int
+    why: str
 
     def __str__(self) -> str:
         return f"All {self.max_stacks} places are taken{': ' + self.why if self.why else ''}. Ask again in a moment."
@@ -177,7 +177,7 @@ class AtCapacity(Refusal):
 @define(auto_exc=True)
 class TooManyWaiting(Refusal):
     status, type, title = 503, "too-many-waiting", "Too many requests wait for this"
-    limit: int = 0
+    limit: int
 
     def __str__(self) -> str:
         return f"{self.limit} requests are held already. Ask again when the stack has started."
@@ -186,7 +186,7 @@ class TooManyWaiting(Refusal):
 @define(auto_exc=True)
 class BodyTooLarge(Refusal):
     status, type, title = 413, "body-too-large", "The body is too large to be held for a start"
-    limit: int = 0
+    limit: int
 
     def __str__(self) -> str:
         return f"A body of more than {self.limit} bytes is not held while a stack starts. Wake the stack first, then send it."
@@ -195,7 +195,7 @@ class BodyTooLarge(Refusal):
 @define(auto_exc=True)
 class StackStopped(Refusal):
     status, type, title = 503, "stopped", "The stack was stopped by an operator"
-    key: Key = Key("")
+    key: Key
 
     def __str__(self) -> str:
         return f"{self.key} was stopped while it was starting. Ask again to start it anew."

@@ -4,10 +4,21 @@ implementations, the fakes among them, to what is said here.
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
+
+from twisted.internet.defer import Deferred
 from zope.interface import Attribute, Interface
 
-# mypy-zope reads these signatures; zope's own methods take no self.
-# ruff: noqa: N805
+from .core.history import Start
+from .core.keys import Key
+from .core.model import Endpoint, Found, Launch, LogTail, Progress, ReadyPolicy, StackSnapshot, Version
+from .core.tickets import Ticket
+from .errors import Mishap
+
+Vanished = Callable[[Key, int, Mishap], None]
+Report = Callable[[Progress], None]
+
+# mypy-zope reads these signatures; zope's methods take no self.
 
 
 class IBackend(Interface):
@@ -19,16 +30,16 @@ class IBackend(Interface):
 
     name = Attribute("""What the configuration calls it: "docker".""")
 
-    def open():
+    def open() -> Deferred[None]:
         """Get ready to be used; fires with None even if the engine does not answer yet (reconnecting is our business).
 
         After it, and until ``close``, ``vanished`` (see ``watch``) is called as things happen.
         """
 
-    def close():
+    def close() -> Deferred[None]:
         """Let go of every resource of ours; the stacks stay as they are. Fires when no thread or timer of ours is left."""
 
-    def watch(vanished, returned):
+    def watch(vanished: Vanished, returned: Callable[[], None]) -> None:
         """Say where facts go; called once, before ``open``.
 
         vanished(key, generation, mishap): a launched stack lost a service that should run; mishap says which and has its
@@ -36,7 +47,7 @@ class IBackend(Interface):
         returned(): the engine answers again after an absence: what was known may be stale, ``survey`` again.
         """
 
-    def launch(launch, report):
+    def launch(launch: Launch, report: Report) -> Deferred[Endpoint]:
         """Create and start every service of ``launch.spec`` in the order of ``depends_on``: loaders have completed, health
         checks that somebody waits for (and that of the serving service) have passed.
 
@@ -49,34 +60,34 @@ class IBackend(Interface):
             will be created.
         """
 
-    def halt(key, grace):
+    def halt(key: Key, grace: bool) -> Deferred[None]:
         """Stop and remove everything of the stack, whatever its generation or condition. Idempotent.
 
         :param grace: whether services get their stop_grace_period; otherwise they are killed.
         :return: Deferred firing with None when nothing is left: no service, network, anonymous volume or work tree.
         """
 
-    def pause(key):
+    def pause(key: Key) -> Deferred[None]:
         """Freeze a running stack: it keeps its memory and takes no CPU. Fires with None when frozen. Idempotent."""
 
-    def resume(key):
+    def resume(key: Key) -> Deferred[Endpoint]:
         """Thaw it. Fires with the Endpoint, when every service runs again. Idempotent. Fails with a Mishap when it has gone."""
 
-    def survey():
+    def survey() -> Deferred[tuple[Found, ...]]:
         """Everything of ours that is there, complete or not: a tuple of core.model.Found. Idempotent, changes nothing
         but our own memory: whole stacks found are watched (``vanished``) from now on as if launched by us."""
 
-    def logs(key, lines):
+    def logs(key: Key, lines: int) -> Deferred[tuple[LogTail, ...]]:
         """The last ``lines`` lines of each service: a tuple of core.model.LogTail; empty for a stack that is not there."""
 
-    def check():
+    def check() -> Deferred[None]:
         """Fires with None if the engine answers; fails with errors.EngineUnavailable, which says why."""
 
 
 class IVersions(Interface):
     """Which versions of one app exist. One instance for each app."""
 
-    def resolve(name):
+    def resolve(name: str) -> Deferred[Version]:
         """Fires with the core.model.Version of that spelling; its ``name`` is the canonical one.
 
         :param name: what the client typed, already valid in form: lower-case hex for "git-hash".
@@ -91,76 +102,76 @@ class IManifest(Interface):
     Fails with sqlite3 errors only; callers on the request path go on without it and log.
     """
 
-    def open():
+    def open() -> Deferred[None]:
         """Create or migrate the database (with a backup first). Fails with a clear error for one from a newer version."""
 
-    def close():
+    def close() -> Deferred[None]:
         """Finish what is queued and close."""
 
-    def remember_version(app, version):
+    def remember_version(app: str, version: Version) -> Deferred[None]:
         """Note a resolved Version of app; the newest digest of a name replaces the older."""
 
-    def known_versions(app, name):
+    def known_versions(app: str, name: str) -> Deferred[tuple[Version, ...]]:
         """Known Versions of app whose name equals, begins, or is begun by ``name``: a tuple, longest name first."""
 
-    def pin(key, pinned):
+    def pin(key: Key, pinned: bool) -> Deferred[None]:
         """Set or clear a pin. Idempotent."""
 
-    def pins():
+    def pins() -> Deferred[frozenset[Key]]:
         """A frozenset of the pinned Keys."""
 
-    def touch(used):
+    def touch(used: Mapping[Key, float]) -> Deferred[None]:
         """Note last uses: a mapping of Key to wall seconds."""
 
-    def last_used():
+    def last_used() -> Deferred[dict[Key, float]]:
         """A dict of Key to wall seconds."""
 
-    def record_start(key, generation, began, phases, failure):
-        """Add to the history of starts. phases: mapping of phase to seconds; failure: a sentence, or None."""
+    def record_start(start: Start) -> Deferred[None]:
+        """Add to the history of starts."""
 
-    def starts(key, limit):
+    def starts(key: Key, limit: int) -> Deferred[tuple[Start, ...]]:
         """The newest ``limit`` starts of a key, newest first: a tuple of core.history.Start."""
 
 
 class IStacks(Interface):
     """The stack table as a frontend sees it, whichever side of a socket the table is on."""
 
-    def peek(key):
-        """The stacks.tickets.Ticket of a stack that is ready, else None. No Deferred, no allocation: the hot path."""
+    def peek(key: Key) -> Ticket | None:
+        """The core.tickets.Ticket of a stack that is ready, else None. No Deferred, no allocation: the hot path."""
 
-    def ensure(key):
+    def ensure(key: Key) -> Deferred[Ticket]:
         """Wake the stack if need be. Each caller gets a Deferred of his own, firing with a Ticket.
 
         Fails with an errors.Refusal. Cancelling it gives up the caller's place and nothing else: a start goes on.
         When it fires, the caller must call ``ticket.begin()`` synchronously, or the stack may be put to sleep.
         """
 
-    def lost(ticket):
+    def lost(ticket: Ticket) -> None:
         """The endpoint of this ticket refuses connections or has vanished: check on it. Cheap; may be called often."""
 
-    def progress(key):
+    def progress(key: Key) -> tuple[str, float] | None:
         """What a client who waits may be told: (text, seconds since the start began), or None if nothing is starting."""
 
 
 class IStackControl(Interface):
     """The stack table as an operator sees it. Fails with errors.Refusal, and with KeyError for an app that is not there."""
 
-    def snapshot():
+    def snapshot() -> tuple[StackSnapshot, ...]:
         """A tuple of core.model.StackSnapshot: every stack that is not cold, and every pinned one."""
 
-    def stop(key):
+    def stop(key: Key) -> Deferred[None]:
         """Stop it, busy or not; fires with None when nothing is left. Idempotent. Those who wait for it get StackStopped."""
 
-    def pin(key, pinned):
+    def pin(key: Key, pinned: bool) -> Deferred[None]:
         """Pinned stacks are never stopped for being idle or to make room. Fires with None when that is durable."""
 
-    def capacity():
+    def capacity() -> tuple[int, int]:
         """(slots taken, max_stacks)."""
 
 
 class IProber(Interface):
     """Asks a stack whether it is ready, over a real socket."""
 
-    def probe(endpoint, policy, host, timeout):
+    def probe(endpoint: Endpoint, policy: ReadyPolicy, host: str, timeout: float) -> Deferred[None]:
         """One attempt. Fires with None if it answers as ``policy`` (a ReadyPolicy) asks; fails with NotReady saying what
         happened instead, after ``timeout`` seconds at the latest. Leaves no connection open."""

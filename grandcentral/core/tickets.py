@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from attrs import define
 
-from ..core.keys import Key
-from ..core.model import Endpoint
+from .keys import Key
+from .model import Endpoint
 
 
 @define(eq=False)
