@@ -45,7 +45,7 @@ OUTSIDE: dict[int, set[str]] = {
     0: {"attr", "attrs"},
     1: {"attr", "attrs", "zope.interface"},
     2: {"attr", "attrs", "zope.interface", "twisted"},
-    3: {"attr", "attrs", "zope.interface", "twisted", "docker", "requests", "urllib3", "yaml"},
+    3: {"attr", "attrs", "zope.interface", "twisted", "docker", "requests", "urllib3"},
     4: {"attr", "attrs", "zope.interface", "twisted"},
 }
 # Single modules that may have more than their ring: what, and why it is right.
@@ -94,20 +94,25 @@ def covered(name: str, allowed: set[str]) -> bool:
     return any(name == prefix or name.startswith(prefix + ".") for prefix in allowed)
 
 
+def leads_to(name: str, allowed: set[str]) -> bool:
+    """``from twisted.internet import defer`` names twisted.internet too, which by itself is harmless."""
+    return any(module.startswith(name + ".") for module in allowed)
+
+
 def part_of(module: str) -> str:
     """ "grandcentral.stacks.table" -> "stacks"; "" for the package itself."""
-    return (module.split(".") + [""])[1]
+    return module.partition(".")[2].partition(".")[0]
 
 
 def offences(module: str, source: str, is_package: bool = False) -> list[str]:
     """What is wrong with the imports of one module, in words."""
     part = part_of(module)
     if not part:
-        wrong = [found for found in imports(source, module, is_package) if found.name.split(".")[0] not in sys.stdlib_module_names]
-        return [f"{module}:{found.line} imports {found.name}: the package itself imports nothing" for found in wrong]
+        return [f"{module}:{found.line}: the package itself imports nothing" for found in imports(source, module, is_package)]
     if part not in RINGS:
         return [f"{module} has no ring yet: give {part!r} its place in RINGS"]
     ring = RINGS[part]
+    allowed = OUTSIDE[ring] | BESIDES.get(part, set())
     found_wrong: list[str] = []
 
     def wrong(found: Import, why: str) -> None:
@@ -128,18 +133,13 @@ def offences(module: str, source: str, is_package: bool = False) -> list[str]:
         elif top in sys.stdlib_module_names:
             if ring == 0 and covered(found.name, IMPURE):
                 wrong(found, "ring 0 is given the time, and everything else, as arguments")
-        elif not covered(found.name, OUTSIDE[ring] | BESIDES.get(part, set())) and not is_prefix_of_allowed(found.name, ring, part):
+        elif not covered(found.name, allowed) and not leads_to(found.name, allowed):
             wrong(found, f"not for ring {ring}")
         if found.name == "twisted.internet.reactor" and found.top_level:
             wrong(found, "the reactor is an argument; imported here, it is installed by whoever imports this module")
         elif ring == 2 and covered(found.name, OPENERS):
             wrong(found, "ring 2 opens nothing itself")
     return found_wrong
-
-
-def is_prefix_of_allowed(name: str, ring: int, part: str) -> bool:
-    """``from twisted.internet import defer`` names twisted.internet too, which by itself is harmless."""
-    return any(allowed.startswith(name + ".") for allowed in OUTSIDE[ring] | BESIDES.get(part, set()))
 
 
 def modules() -> list[tuple[str, Path]]:
