@@ -60,7 +60,7 @@ class Dependency:
 class HealthCheck:
     """A command that exits 0 when the service is healthy. We run it, at start-up pace; the engine's own pace is too slow.
 
-    ``test`` is an argument vector: ``CMD-SHELL`` has become ``("/bin/sh", "-c", line)``.
+    ``test`` is an argument vector: ``CMD-SHELL`` has become ``("/bin/sh", "-c", line)``. An empty one: the image's own test.
     """
 
     test: tuple[str, ...]
@@ -68,6 +68,8 @@ class HealthCheck:
     interval: float = 30.0
     retries: int = 3
     start_period: float = 0.0
+    start_interval: float | None = None  # between checks within start_period; None: our own pace
+    disabled: bool = False  # no check at all, not even the image's
 
 
 class MountKind(Enum):
@@ -84,7 +86,8 @@ class Mount:
     target: str
     source: str = ""
     read_only: bool = False
-    size: int | None = None
+    size: int | None = None  # tmpfs only
+    mode: int | None = None  # tmpfs only: permission bits of its root
 
 
 @frozen
@@ -125,8 +128,18 @@ class Service:
     ulimits: Mapping[str, tuple[int, int]] = field(factory=dict)  # name -> (soft, hard)
     extra_hosts: Mapping[str, str] = field(factory=dict)
     read_only: bool = False
-    privileged: bool = False  # only ever true where the app's `allow` says so
+    pids_limit: int | None = None
+    platform: str | None = None  # "linux/arm64": which of an image's platforms to pull and run
+    cap_drop: tuple[str, ...] = ()
+    security_opt: tuple[str, ...] = ()  # other than "no-new-privileges:true" only where the app's `allow` says so
+    # Set only where the app's `allow` says so:
+    privileged: bool = False
     cap_add: tuple[str, ...] = ()
+    devices: tuple[str, ...] = ()  # "/dev/fuse:/dev/fuse:rwm"
+    network_mode: str | None = None  # "host": the host's own network, and none of the stack's
+    pid_mode: str | None = None  # "host"
+    ipc_mode: str | None = None  # "host"
+    userns_mode: str | None = None  # "host"
 
 
 @frozen
