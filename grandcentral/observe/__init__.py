@@ -1,1 +1,1 @@
-"""What an operator reads: structured logs."""
+"""Seeing what the gateway does: its log, as sentences or as JSON."""
