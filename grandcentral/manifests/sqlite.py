@@ -1,0 +1,169 @@
+"""The manifest in SQLite: one connection in a thread of its own. Writes keep their order, and the reactor never waits."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import TypeVar
+
+from twisted.internet.defer import Deferred, fail
+from twisted.internet.interfaces import IReactorFromThreads
+from twisted.internet.threads import deferToThreadPool
+from twisted.python.threadpool import ThreadPool
+from zope.interface import implementer
+
+from ..core.history import Start
+from ..core.keys import Key
+from ..core.model import Version
+from ..interfaces import IManifest
+from .schemas import HISTORY, open_database, scripts
+
+T = TypeVar("T")
+
+
+@implementer(IManifest)
+class SqliteManifest:
+    """``path``: the database file; its directory exists. ``schema``: for tests of migrations."""
+
+    def __init__(self, reactor: IReactorFromThreads, path: str | Path, schema: Sequence[str] | None = None) -> None:
+        self._reactor = reactor
+        self._path = Path(path)
+        self._schema = scripts() if schema is None else schema
+        self._connection: sqlite3.Connection | None = None
+        self._pool: ThreadPool | None = None
+
+    # -- open and close -------------------------------------------------------------------------------------------------
+
+    async def _open(self) -> None:
+        self._pool = pool = ThreadPool(1, 1, "manifest")
+        pool.start()
+        try:
+            self._connection = await deferToThreadPool(self._reactor, pool, open_database, self._path, self._schema)
+        except BaseException:
+            self._pool = None
+            pool.stop()
+            raise
+
+    def open(self) -> Deferred[None]:
+        """Fails with schemas.Unusable, a sqlite3 error whose text says what to do."""
+        return Deferred.fromCoroutine(self._open())
+
+    async def _close(self) -> None:
+        pool, connection, self._pool, self._connection = self._pool, self._connection, None, None
+        if pool is None:
+            return
+        try:
+            if connection is not None:
+                await deferToThreadPool(self._reactor, pool, connection.close)
+        finally:
+            pool.stop()
+
+    def close(self) -> Deferred[None]:
+        """What was asked for before it is done first: there is one thread, and it takes work in order."""
+        return Deferred.fromCoroutine(self._close())
+
+    def _run(self, work: Callable[[sqlite3.Connection], T]) -> Deferred[T]:
+        """``work`` in one transaction in our thread."""
+        pool, connection = self._pool, self._connection
+        if pool is None or connection is None:
+            return fail(sqlite3.ProgrammingError("the manifest is not open"))
+
+        def transact() -> T:
+            with connection:  # commits, or rolls back and raises
+                return work(connection)
+
+        return deferToThreadPool(self._reactor, pool, transact)
+
+    # -- IManifest ------------------------------------------------------------------------------------------------------
+
+    def remember_version(self, app: str, version: Version) -> Deferred[None]:
+        return self._run(lambda db: _remember_version(db, app, version))
+
+    def known_versions(self, app: str, name: str) -> Deferred[tuple[Version, ...]]:
+        return self._run(lambda db: _known_versions(db, app, name))
+
+    def pin(self, key: Key, pinned: bool) -> Deferred[None]:
+        return self._run(lambda db: _pin(db, key, pinned))
+
+    def pins(self) -> Deferred[frozenset[Key]]:
+        return self._run(_pins)
+
+    def touch(self, used: Mapping[Key, float]) -> Deferred[None]:
+        rows = [(key.app, key.name, when) for key, when in used.items()]
+        return self._run(lambda db: _touch(db, rows))
+
+    def last_used(self) -> Deferred[dict[Key, float]]:
+        return self._run(_last_used)
+
+    def record_start(self, start: Start) -> Deferred[None]:
+        return self._run(lambda db: _record_start(db, start))
+
+    def starts(self, key: Key, limit: int) -> Deferred[tuple[Start, ...]]:
+        return self._run(lambda db: _starts(db, key, limit))
+
+
+def _remember_version(db: sqlite3.Connection, app: str, version: Version) -> None:
+    db.execute(
+        "INSERT OR REPLACE INTO versions (app, name, image, digest, commit_hash) VALUES (?, ?, ?, ?, ?)",
+        (app, version.name, version.image, version.digest, version.commit),
+    )
+
+
+def _known_versions(db: sqlite3.Connection, app: str, name: str) -> tuple[Version, ...]:
+    """Both halves are look-ups in the primary key: a scan would cost more with every version that was ever built."""
+    beginnings = [name[:length] for length in range(len(name))]
+    rows = db.execute(
+        "SELECT name, image, digest, commit_hash FROM versions WHERE app = ?"
+        f" AND (name >= ? AND name < ? || char(0x10FFFF) OR name IN ({', '.join('?' * len(beginnings))}))"
+        " ORDER BY length(name) DESC, name",
+        (app, name, name, *beginnings),
+    )
+    return tuple(Version(*row) for row in rows)
+
+
+def _pin(db: sqlite3.Connection, key: Key, pinned: bool) -> None:
+    if pinned:
+        db.execute("INSERT OR IGNORE INTO pins (app, name) VALUES (?, ?)", (key.app, key.name))
+    else:
+        db.execute("DELETE FROM pins WHERE app = ? AND name = ?", (key.app, key.name))
+
+
+def _pins(db: sqlite3.Connection) -> frozenset[Key]:
+    return frozenset(Key(*row) for row in db.execute("SELECT app, name FROM pins"))
+
+
+def _touch(db: sqlite3.Connection, rows: list[tuple[str, str, float]]) -> None:
+    db.executemany("INSERT OR REPLACE INTO last_uses (app, name, used_at) VALUES (?, ?, ?)", rows)
+
+
+def _last_used(db: sqlite3.Connection) -> dict[Key, float]:
+    return {Key(app, name): used_at for app, name, used_at in db.execute("SELECT app, name, used_at FROM last_uses")}
+
+
+def _record_start(db: sqlite3.Connection, start: Start) -> None:
+    """Adds one and forgets the oldest beyond HISTORY, phases with it (ON DELETE CASCADE)."""
+    key = (start.key.app, start.key.name)
+    number = db.execute(
+        "INSERT INTO starts (app, name, generation, began, failure) VALUES (?, ?, ?, ?, ?)",
+        (*key, start.generation, start.began, start.failure),
+    ).lastrowid
+    phases = [(number, phase, seconds) for phase, seconds in start.phases.items()]
+    db.executemany("INSERT INTO start_phases (start_id, phase, seconds) VALUES (?, ?, ?)", phases)
+    db.execute(
+        "DELETE FROM starts WHERE app = ? AND name = ? AND id <="
+        " (SELECT id FROM starts WHERE app = ? AND name = ? ORDER BY id DESC LIMIT 1 OFFSET ?)",
+        (*key, *key, HISTORY),
+    )
+
+
+def _starts(db: sqlite3.Connection, key: Key, limit: int) -> tuple[Start, ...]:
+    rows = db.execute(
+        "SELECT id, generation, began, failure FROM starts WHERE app = ? AND name = ? ORDER BY id DESC LIMIT ?",
+        (key.app, key.name, limit),
+    ).fetchall()
+    return tuple(Start(key, generation, began, _phases(db, id), failure) for id, generation, began, failure in rows)
+
+
+def _phases(db: sqlite3.Connection, start: int) -> dict[str, float]:
+    return dict(db.execute("SELECT phase, seconds FROM start_phases WHERE start_id = ?", (start,)))
