@@ -131,6 +131,6 @@ def _pragma(connection: sqlite3.Connection, name: str) -> int:
 def _damaged(path: Path, why: str) -> Unusable:
     return Unusable(
         f"{path} is no intact SQLite database ({' '.join(why.split())}). Move it and its -wal and -shm away, put a backup"
-        f" ({path}.bak-v*) in its place if there is one, and start again. Without one, pins and history are lost; running stacks"
-        " are found again."
+        f" ({path}.bak-v*) in its place if there is one, and start again. Without one, pins and history are lost; running"
+        " stacks are found again."
     )
