@@ -14,7 +14,7 @@ import pytest_twisted
 from twisted.internet import reactor
 
 from grandcentral.core import git
-from grandcentral.errors import AmbiguousVersion, InvalidVersion, RegistryUnavailable, UnknownVersion
+from grandcentral.errors import InvalidVersion, RegistryUnavailable, UnknownVersion
 from grandcentral.versions.git import ABSENCE_LASTS, GitVersions
 
 from ..contracts.versions import ABSENT, VersionsContract

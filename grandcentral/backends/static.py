@@ -1,0 +1,56 @@
+"""Stacks that somebody else runs, at a fixed address: proxied, never started or stopped."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+
+from twisted.internet.defer import Deferred, fail, succeed
+from zope.interface import implementer
+
+from ..core.keys import Key
+from ..core.model import Endpoint, Found, Launch, LogTail
+from ..errors import EngineRefused
+from ..interfaces import IBackend, Report, Vanished
+
+
+@implementer(IBackend)
+class StaticBackend:
+    """``upstreams`` maps the names of apps to where they listen. All its answers come at once."""
+
+    name = "static"
+
+    def __init__(self, upstreams: Mapping[str, Endpoint]) -> None:
+        self._upstreams = dict(upstreams)
+
+    def open(self) -> Deferred[None]:
+        return succeed(None)
+
+    def close(self) -> Deferred[None]:
+        return succeed(None)
+
+    def watch(self, vanished: Vanished, returned: Callable[[], None]) -> None:
+        """Nothing that is told here ever happens: whether an upstream answers is seen when it is used."""
+
+    def launch(self, launch: Launch, report: Report) -> Deferred[Endpoint]:
+        return self.resume(launch.key)
+
+    def halt(self, key: Key, grace: bool) -> Deferred[None]:
+        return succeed(None)
+
+    def pause(self, key: Key) -> Deferred[None]:
+        return succeed(None)
+
+    def resume(self, key: Key) -> Deferred[Endpoint]:
+        upstream = self._upstreams.get(key.app)
+        if upstream is None:
+            return fail(EngineRefused(f"The app {key.app} has no upstream."))
+        return succeed(upstream)
+
+    def survey(self) -> Deferred[tuple[Found, ...]]:
+        return succeed(())
+
+    def logs(self, key: Key, lines: int) -> Deferred[tuple[LogTail, ...]]:
+        return succeed(())
+
+    def check(self) -> Deferred[None]:
+        return succeed(None)

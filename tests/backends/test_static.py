@@ -1,0 +1,61 @@
+"""Stacks that somebody else runs."""
+
+from __future__ import annotations
+
+import pytest
+import pytest_twisted
+from zope.interface.verify import verifyObject
+
+from grandcentral.backends.static import StaticBackend
+from grandcentral.core.keys import Key
+from grandcentral.core.model import Endpoint, Launch, Progress, StackSpec, Version
+from grandcentral.errors import EngineRefused
+from grandcentral.interfaces import IBackend
+
+DOCS = Key("docs")
+UPSTREAM = Endpoint("127.0.0.1", 9001)
+
+
+@pytest.fixture
+def backend() -> StaticBackend:
+    return StaticBackend({"docs": UPSTREAM})
+
+
+def start(key: Key) -> Launch:
+    return Launch(key=key, generation=1, version=Version(""), spec=StackSpec((), "", 0), host="docs.example.com")
+
+
+def ignore(progress: Progress) -> None:
+    pass
+
+
+def test_it_is_a_backend(backend: StaticBackend) -> None:
+    verifyObject(IBackend, backend)
+
+
+@pytest_twisted.ensureDeferred
+async def test_it_is_launched_at_once_where_the_configuration_says(backend: StaticBackend) -> None:
+    await backend.open()
+    await backend.check()
+    assert await backend.launch(start(DOCS), ignore) == UPSTREAM
+    await backend.close()
+
+
+@pytest_twisted.ensureDeferred
+async def test_pause_and_halt_leave_it_as_it_is(backend: StaticBackend) -> None:
+    await backend.pause(DOCS)
+    await backend.halt(DOCS, grace=True)
+    assert await backend.resume(DOCS) == UPSTREAM
+
+
+@pytest_twisted.ensureDeferred
+async def test_there_is_nothing_to_find_and_nothing_to_read(backend: StaticBackend) -> None:
+    await backend.launch(start(DOCS), ignore)
+    assert await backend.survey() == ()
+    assert await backend.logs(DOCS, 10) == ()
+
+
+@pytest_twisted.ensureDeferred
+async def test_an_app_without_an_upstream_is_refused(backend: StaticBackend) -> None:
+    with pytest.raises(EngineRefused, match="other"):
+        await backend.launch(start(Key("other")), ignore)
