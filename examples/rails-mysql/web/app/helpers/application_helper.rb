@@ -1,0 +1,6 @@
+module ApplicationHelper
+  # What this commit calls itself: heading, tagline, colours, version.
+  def release
+    Rails.configuration.release
+  end
+end
