@@ -159,6 +159,9 @@ class IStackControl(Interface):
     def snapshot() -> tuple[StackSnapshot, ...]:
         """A tuple of core.model.StackSnapshot: every stack that is not cold, and every pinned one."""
 
+    def start(key: Key) -> Deferred[Ticket]:
+        """Like IStacks.ensure, but a failure that is remembered is forgotten first."""
+
     def stop(key: Key) -> Deferred[None]:
         """Stop it, busy or not; fires with None when nothing is left. Idempotent. Those who wait for it get StackStopped."""
 

@@ -180,6 +180,7 @@ class Launch:
     version: Version
     spec: StackSpec
     host: str  # the public host name, "db139cf.review.example.com"
+    variables: Mapping[str, str] = field(factory=dict)  # what the template was rendered with (core.launching.variables)
 
 
 @frozen

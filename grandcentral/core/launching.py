@@ -1,0 +1,33 @@
+"""From an app and a version to a Launch: the variables that templates may use, and the rendered stack."""
+
+from __future__ import annotations
+
+from .keys import Key
+from .model import App, Launch, StackSpec, Version
+
+
+def variables(key: Key, version: Version, host: str, url: str) -> dict[str, str]:
+    """What ``${…}`` in a template can name, and (those called GRANDCENTRAL…) what every service finds in its environment.
+
+    VERSION is what a person would type; GRANDCENTRAL_GIT_SHA the longest form that is known. HOST has no scheme, URL has one.
+    """
+    return {
+        "VERSION": version.name,
+        "IMAGE": version.image or "",
+        "HOST": host,
+        "URL": url,
+        "GRANDCENTRAL": "1",
+        "GRANDCENTRAL_APP": key.app,
+        "GRANDCENTRAL_VERSION": version.name,
+        "GRANDCENTRAL_TAG": (version.image or "").rpartition(":")[2],
+        "GRANDCENTRAL_HOST": host,
+        "GRANDCENTRAL_URL": url,
+        "GRANDCENTRAL_GIT_SHA": version.commit or version.name,
+    }
+
+
+def launch(app: App, key: Key, generation: int, version: Version, host: str, url: str) -> Launch:
+    """What to ask of the app's backend. Raises problems.Invalid where the template cannot be used with this version."""
+    names = variables(key, version, host, url)
+    spec = app.template.render(names) if app.template else StackSpec(services=(), serves="", port=0)
+    return Launch(key=key, generation=generation, version=version, spec=spec, host=host, variables=names)

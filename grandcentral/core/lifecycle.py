@@ -1,0 +1,223 @@
+"""The life of a stack, as a table.
+
+Two rules. Everything that decides what happens next to a stack is in TRANSITIONS; and this file knows neither time nor
+engines nor requests. ``step`` looks a pair up and returns the next state with the effects that the caller must perform, in
+order. A pair that is not in the table raises :class:`IllegalTransition`, and nothing has changed.
+
+docs/lifecycle.md and its diagram are made from the table.
+"""
+
+from __future__ import annotations
+
+from enum import Enum
+
+
+class State(Enum):
+    """Where a stack is in its life. The value is what operators read."""
+
+    COLD = "cold"  # nothing of it is there
+    QUEUED = "queued"  # wanted; waits for a slot
+    STARTING = "starting"  # the backend creates it
+    PROBING = "probing"  # launched; we ask it whether it is ready
+    READY = "ready"  # requests flow
+    CHECKING = "checking"  # a connection was refused: is it still there?
+    DRAINING = "draining"  # chosen to be stopped; waits for nothing to be in flight
+    DOZING = "dozing"  # chosen to be paused; waits for nothing to be in flight
+    PAUSED = "paused"  # frozen, with its memory
+    RESUMING = "resuming"  # being thawed
+    STOPPING = "stopping"  # being removed
+    STOPPING_WANTED = "stopping, wanted"  # being removed, and asked for again meanwhile
+    FAILING = "failing"  # being removed after a failure
+    FAILED = "failed"  # the failure is remembered; nothing is there
+
+    @property
+    def holds_slot(self) -> bool:
+        """Whether something of the stack may be running, so that it counts against ``max_stacks``."""
+        return self not in (State.COLD, State.QUEUED, State.FAILED)
+
+
+class Event(Enum):
+    """What can happen to a stack. The value says who brings the news."""
+
+    WANTED = "a request needs it"
+    ADOPTED = "found running, whole"
+    ADOPTED_PAUSED = "found frozen, whole"
+    FOUND_BROKEN = "found half made or half dead"
+    SLOT_GRANTED = "admission found a slot"
+    SLOT_REFUSED = "admission found none in time"
+    LAUNCHED = "the backend started every service"
+    LAUNCH_FAILED = "the backend could not"
+    PROBE_PASSED = "our probe was answered"
+    DEADLINE = "the start took too long"
+    LOST = "a request could not connect"
+    FOUND = "the backend says that it is there"
+    CHECK_FAILED = "the backend does not answer"
+    VANISHED = "a service of it ended"
+    STOP_CHOSEN = "the janitor, or admission, chose it to be stopped"
+    PAUSE_CHOSEN = "the janitor chose it to be paused"
+    DRAINED = "nothing is in flight"
+    DRAIN_REFUSED = "something is in flight"
+    PAUSE_FAILED = "the backend could not freeze it"
+    RESUMED = "the backend thawed it"
+    RESUME_FAILED = "the backend could not thaw it"
+    HALTED = "nothing of it is left"
+    HALT_FAILED = "something of it may be left"
+    HALT_RETRY = "time to try again to remove it"
+    STOP_ASKED = "an operator wants it stopped"
+    RETRY_ELAPSED = "the failure is old enough"
+    RETRY_ASKED = "an operator wants it tried again"
+
+
+class Effect(Enum):
+    """What the caller must do. Those marked (engine) run behind the stack's lock, one after the other."""
+
+    ASK_SLOT = "ask admission for a slot"
+    LEAVE_QUEUE = "give up the place in the queue"
+    FREE_SLOT = "give the slot back"
+    LAUNCH = "create and start every service (engine)"
+    HALT = "stop and remove everything (engine)"
+    PAUSE = "freeze it (engine)"
+    RESUME = "thaw it (engine)"
+    CHECK = "ask the backend whether it is there (engine)"
+    PROBE = "probe it until it answers"
+    DRAIN = "close the door; say whether something is in flight"
+    CLOSE = "close the door"
+    OPEN = "open the door: frontends may use it without asking"
+    FIRE_WAITERS = "let the held requests go"
+    FAIL_WAITERS = "answer the held requests with the reason"
+    REMEMBER = "keep the failure and when to try again"
+    FORGET = "forget the failure"
+    ARM_START = "set the deadline of the launch"
+    ARM_READY = "set the deadline of readiness"
+    ARM_RETRY = "set the time at which the failure is old enough"
+    ARM_HALT = "set the time at which to halt again"
+
+
+class IllegalTransition(Exception):
+    """This cannot happen in that state. A bug of the caller; the stack is as it was."""
+
+    def __init__(self, state: State, event: Event) -> None:
+        self.state, self.event = state, event
+        super().__init__(f"{event.name} in state {state.name}")
+
+
+S, E, F = State, Event, Effect
+Row = tuple[State, tuple[Effect, ...]]
+
+_ready: Row = (S.READY, (F.OPEN, F.FIRE_WAITERS))
+_start_failed: Row = (S.FAILING, (F.REMEMBER, F.FAIL_WAITERS, F.HALT))
+_start_stopped: Row = (S.STOPPING, (F.FAIL_WAITERS, F.HALT))
+_gone: Row = (S.STOPPING, (F.CLOSE, F.HALT))
+_gone_wanted: Row = (S.STOPPING_WANTED, (F.HALT,))
+
+TRANSITIONS: dict[State, dict[Event, Row]] = {
+    S.COLD: {
+        E.WANTED: (S.QUEUED, (F.ASK_SLOT,)),
+        E.ADOPTED: (S.PROBING, (F.PROBE, F.ARM_READY)),
+        E.ADOPTED_PAUSED: (S.PAUSED, ()),
+        E.FOUND_BROKEN: (S.STOPPING, (F.HALT,)),
+        E.STOP_ASKED: (S.COLD, ()),
+    },
+    S.QUEUED: {
+        E.WANTED: (S.QUEUED, ()),  # single flight
+        E.SLOT_GRANTED: (S.STARTING, (F.LAUNCH, F.ARM_START)),
+        E.SLOT_REFUSED: (S.COLD, (F.FAIL_WAITERS,)),
+        E.STOP_ASKED: (S.COLD, (F.LEAVE_QUEUE, F.FAIL_WAITERS)),
+    },
+    S.STARTING: {
+        E.WANTED: (S.STARTING, ()),  # single flight
+        E.LAUNCHED: (S.PROBING, (F.PROBE, F.ARM_READY)),
+        E.LAUNCH_FAILED: _start_failed,
+        E.DEADLINE: _start_failed,
+        E.VANISHED: _start_failed,
+        E.STOP_ASKED: _start_stopped,
+    },
+    S.PROBING: {
+        E.WANTED: (S.PROBING, ()),  # single flight
+        E.PROBE_PASSED: (S.READY, (F.FORGET, F.OPEN, F.FIRE_WAITERS)),
+        E.DEADLINE: _start_failed,
+        E.VANISHED: _start_failed,
+        E.STOP_ASKED: _start_stopped,
+    },
+    S.READY: {
+        E.WANTED: (S.READY, (F.FIRE_WAITERS,)),
+        E.LOST: (S.CHECKING, (F.CLOSE, F.CHECK)),
+        E.STOP_CHOSEN: (S.DRAINING, (F.DRAIN,)),
+        E.PAUSE_CHOSEN: (S.DOZING, (F.DRAIN,)),
+        E.VANISHED: _gone,
+        E.STOP_ASKED: _gone,
+    },
+    S.CHECKING: {
+        E.WANTED: (S.CHECKING, ()),
+        E.FOUND: (S.PROBING, (F.PROBE, F.ARM_READY)),
+        E.CHECK_FAILED: (S.READY, (F.OPEN, F.FAIL_WAITERS)),  # nothing is known, so nothing is concluded
+        E.VANISHED: _gone_wanted,  # who lost the connection is about to ask again
+        E.STOP_ASKED: _start_stopped,
+    },
+    S.DRAINING: {
+        E.WANTED: _ready,  # the cheapest start there is
+        E.DRAINED: (S.STOPPING, (F.HALT,)),
+        E.DRAIN_REFUSED: _ready,
+        E.VANISHED: _gone,
+        E.STOP_ASKED: _gone,
+    },
+    S.DOZING: {
+        E.WANTED: _ready,
+        E.DRAINED: (S.PAUSED, (F.PAUSE,)),
+        E.DRAIN_REFUSED: _ready,
+        E.VANISHED: _gone,
+        E.STOP_ASKED: _gone,
+    },
+    S.PAUSED: {
+        E.WANTED: (S.RESUMING, (F.RESUME,)),
+        E.STOP_CHOSEN: (S.STOPPING, (F.HALT,)),
+        E.PAUSE_FAILED: (S.STOPPING, (F.HALT,)),
+        E.VANISHED: (S.STOPPING, (F.HALT,)),
+        E.STOP_ASKED: (S.STOPPING, (F.HALT,)),
+    },
+    S.RESUMING: {
+        E.WANTED: (S.RESUMING, ()),  # single flight
+        E.RESUMED: _ready,
+        E.RESUME_FAILED: _gone_wanted,
+        E.VANISHED: _gone_wanted,
+        E.STOP_ASKED: _start_stopped,
+    },
+    S.STOPPING: {
+        E.WANTED: (S.STOPPING_WANTED, ()),  # remember it, do not race
+        E.HALTED: (S.COLD, (F.FREE_SLOT,)),
+        E.HALT_FAILED: (S.STOPPING, (F.ARM_HALT,)),  # the slot stays taken: its containers may still run
+        E.HALT_RETRY: (S.STOPPING, (F.HALT,)),
+        E.VANISHED: (S.STOPPING, ()),
+        E.STOP_ASKED: (S.STOPPING, ()),
+    },
+    S.STOPPING_WANTED: {
+        E.WANTED: (S.STOPPING_WANTED, ()),
+        E.HALTED: (S.STARTING, (F.LAUNCH, F.ARM_START)),  # keeps its slot
+        E.HALT_FAILED: (S.STOPPING, (F.FAIL_WAITERS, F.ARM_HALT)),  # the engine is away: say so now
+        E.HALT_RETRY: (S.STOPPING_WANTED, (F.HALT,)),
+        E.VANISHED: (S.STOPPING_WANTED, ()),
+        E.STOP_ASKED: (S.STOPPING, (F.FAIL_WAITERS,)),
+    },
+    S.FAILING: {
+        E.WANTED: (S.FAILING, (F.FAIL_WAITERS,)),
+        E.HALTED: (S.FAILED, (F.FREE_SLOT, F.ARM_RETRY)),
+        E.HALT_FAILED: (S.FAILING, (F.ARM_HALT,)),
+        E.HALT_RETRY: (S.FAILING, (F.HALT,)),
+        E.VANISHED: (S.FAILING, ()),
+        E.STOP_ASKED: (S.FAILING, ()),
+    },
+    S.FAILED: {
+        E.WANTED: (S.FAILED, (F.FAIL_WAITERS,)),  # no crash loop
+        E.RETRY_ELAPSED: (S.COLD, ()),
+        E.RETRY_ASKED: (S.COLD, (F.FORGET,)),
+        E.STOP_ASKED: (S.COLD, (F.FORGET,)),
+    },
+}
+
+
+def step(state: State, event: Event) -> Row:
+    """The next state and the effects to perform, in order. Raises IllegalTransition."""
+    try:
+        return TRANSITIONS[state][event]
+    except KeyError:
+        raise IllegalTransition(state, event) from None

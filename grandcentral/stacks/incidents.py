@@ -1,0 +1,33 @@
+"""What we did not expect: the log gets the traceback, people get a number to quote."""
+
+from __future__ import annotations
+
+from secrets import token_hex
+
+from twisted.logger import Logger
+from twisted.python.failure import Failure
+
+from .. import events
+from ..core.keys import Key
+from ..errors import Mishap
+
+_log = Logger(namespace="grandcentral.stacks")
+
+
+def as_mishap(failure: Failure) -> Mishap:
+    """A Mishap as it is; anything else is a bug of ours, and becomes a Mishap that names the incident."""
+    if isinstance(failure.value, Mishap):
+        return failure.value
+    incident = token_hex(4)
+    _log.failure(events.BUG, failure=failure, incident=incident, what=failure.getErrorMessage())
+    return Mishap(f"Something went wrong inside the gateway (incident {incident}; the log says more).")
+
+
+def log_bug(failure: Failure) -> None:
+    """The end of a chain of callbacks in which nothing should go wrong."""
+    as_mishap(failure)
+
+
+def log_mishap(failure: Failure, key: Key) -> None:
+    """For what goes on without us: nobody waits for it, so the log is told."""
+    _log.warn(events.ASIDE_FAILED, key=key, why=str(as_mishap(failure)))

@@ -1,0 +1,54 @@
+"""The janitor: looks at every stack now and then, and puts to sleep what nobody uses."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from attrs import define, field
+from twisted.internet.defer import Deferred
+from twisted.internet.interfaces import IReactorTime
+from twisted.internet.task import LoopingCall
+from twisted.logger import Logger
+
+from .. import events
+from ..core.idleness import Pause, plan
+from ..core.lifecycle import Event
+from ..core.model import IdlePolicy, Limits
+from .incidents import log_bug
+from .table import StackTable
+
+
+@define(eq=False)
+class Janitor:
+    """Works every ``interval`` seconds of ``clock``; a step that goes wrong is logged and the others are still taken."""
+
+    _clock: IReactorTime
+    _table: StackTable
+    _policies: Mapping[str, IdlePolicy]
+    _limits: Limits
+    interval: float = 5.0
+    _loop: LoopingCall = field(init=False)
+    _log = Logger(namespace="grandcentral.stacks")
+
+    def __attrs_post_init__(self) -> None:
+        self._loop = LoopingCall(self.work)
+        self._loop.clock = self._clock
+
+    def start(self) -> None:
+        self._loop.start(self.interval, now=False).addErrback(log_bug)
+
+    def stop(self) -> None:
+        if self._loop.running:
+            self._loop.stop()
+
+    def work(self) -> Deferred[None]:
+        """One round. Fires when last uses are written down."""
+        for step in plan(self._clock.seconds(), self._table.snapshot(), self._policies, self._limits):
+            try:
+                event = Event.PAUSE_CHOSEN if isinstance(step, Pause) else Event.STOP_CHOSEN
+                self._log.info(events.STACK_IDLE, key=step.key, step=type(step).__name__.lower())
+                self._table.choose(event, step.key, step.generation)
+            except Exception:
+                self._log.failure(events.JANITOR_FAILED, key=step.key)
+        self._table.forget_failures()
+        return self._table.remember_use().addErrback(log_bug)

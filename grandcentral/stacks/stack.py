@@ -1,0 +1,343 @@
+"""One stack: its state, its generation, those who wait for it, and the performing of effects.
+
+What to do is core/lifecycle.py's; this module does it. Events are taken in one at a time, to the end, in the order in which
+they came: an effect that ends at once (a fake, a fixed upstream) queues its news behind the effects still to be performed.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable
+from typing import Protocol
+
+from attrs import define, evolve, field
+from twisted.internet.defer import Deferred, succeed
+from twisted.internet.interfaces import IDelayedCall, IReactorTime
+from twisted.internet.task import deferLater
+from twisted.logger import Logger
+
+from .. import events
+from ..core import launching
+from ..core.idleness import busy
+from ..core.keys import Key
+from ..core.lifecycle import Effect, Event, State, step
+from ..core.model import App, Endpoint, Found, Limits, LogTail, Progress, StackSnapshot, Version
+from ..core.problems import Invalid
+from ..core.readiness import pace
+from ..core.tickets import Ticket
+from ..errors import BackendUnavailable, EngineRefused, EngineUnavailable, Mishap, NotReady, Refusal, StartFailed
+from ..interfaces import IBackend, IProber
+from .books import Books
+from .operations import Operations
+from .waiters import Waiters
+
+HALT_RETRY = 2.0  # seconds between attempts to remove what may be left
+LOG_LINES = 50
+
+
+class House(Protocol):
+    """What a stack asks of the table it lives in."""
+
+    limits: Limits
+
+    def ask_slot(self, stack: Stack) -> None: ...
+    def leave_queue(self, stack: Stack) -> None: ...
+    def slot_freed(self) -> None: ...
+    def opened(self, stack: Stack, ticket: Ticket) -> None: ...
+    def closed(self, stack: Stack) -> None: ...
+    def settled(self, stack: Stack) -> None: ...
+    def surveyed(self, backend: str) -> Deferred[None]: ...
+    def doubt(self, backend: str) -> None: ...
+
+
+@define(eq=False)
+class Stack:
+    """``handle`` is the one way in; ``snapshot`` is the one way to look."""
+
+    key: Key
+    app: App
+    version: Version
+    address: tuple[str, str]  # its public host name and URL
+    waiters: Waiters
+    books: Books
+    _backend: IBackend
+    _prober: IProber
+    _clock: IReactorTime
+    _house: House
+    pinned: bool = False
+    state: State = field(default=State.COLD, init=False)
+    generation: int = field(default=0, init=False)
+    ticket: Ticket | None = field(default=None, init=False)
+    ready_since: float | None = field(default=None, init=False)
+    spellings: set[Key] = field(factory=set, init=False)
+    lookup_seconds: float = field(default=0.0, init=False)  # what the look-up before the next start took
+    _endpoint: Endpoint | None = field(default=None, init=False)
+    _cause: Mishap | Refusal | None = field(default=None, init=False)
+    _last_answer: str = field(default="it was not asked yet", init=False)
+    _timer: IDelayedCall | None = field(default=None, init=False)  # of this state: dropped when the state is left
+    _halt_timer: IDelayedCall | None = field(default=None, init=False)
+    _operations: Operations = field(init=False)
+    _inbox: deque[tuple[Event, Mishap | Refusal | None]] = field(factory=deque, init=False)
+    _handling: bool = field(default=False, init=False)
+    _watchers: list[Deferred[None]] = field(factory=list, init=False)
+    _log = Logger(namespace="grandcentral.stacks")
+
+    def __attrs_post_init__(self) -> None:
+        self._operations = Operations(self.handle)
+
+    # -- in ---------------------------------------------------------------------------------------------------------
+
+    def handle(self, event: Event, cause: Mishap | Refusal | None = None) -> None:
+        """Take in news. Raises IllegalTransition, and changes nothing, if this cannot happen in the present state."""
+        self._inbox.append((event, cause))
+        if self._handling:
+            return
+        self._handling = True
+        try:
+            while self._inbox:
+                self._take(*self._inbox.popleft())
+        finally:
+            self._handling = False
+
+    def _take(self, event: Event, cause: Mishap | Refusal | None) -> None:
+        before = self.state
+        self.state, effects = step(before, event)
+        self._cause = cause
+        if self.state is not before:
+            self._log.debug(events.STACK_MOVED, key=self.key, before=before.value, after=self.state.value, news=event.value)
+            self._drop_timer()
+            if before in (State.STARTING, State.PROBING):
+                self._operations.abandon()
+        for effect in effects:
+            _PERFORM[effect](self)
+        if self.state is not before and self.state in (State.COLD, State.FAILED):
+            watchers, self._watchers = self._watchers, []
+            for watcher in watchers:
+                watcher.callback(None)
+            self._house.settled(self)
+
+    def adopt(self, found: Found, last_used: float) -> None:
+        """Take over what a backend found; the stack must be COLD. ``last_used`` is in monotonic seconds."""
+        self.generation, self._endpoint = found.generation, found.endpoint
+        self.version = found.version or self.version
+        if found.endpoint is None:
+            self.handle(Event.FOUND_BROKEN)
+            return
+        self.ticket = Ticket(self.key, self.generation, found.endpoint, open=False, last_used=last_used)
+        self.handle(Event.ADOPTED_PAUSED if found.paused else Event.ADOPTED)
+
+    def when_settled(self) -> Deferred[None]:
+        """Fires when nothing of it is left; at once, if that is so."""
+        if not self.state.holds_slot:
+            return succeed(None)
+        watcher: Deferred[None] = Deferred()
+        self._watchers.append(watcher)
+        return watcher
+
+    def close(self) -> None:
+        """Let go of timers and operations; what runs is left as it is."""
+        self._operations.abandon()
+        self._drop_timer()
+        if self._halt_timer is not None and self._halt_timer.active():
+            self._halt_timer.cancel()
+
+    def _drop_timer(self) -> None:
+        timer, self._timer = self._timer, None
+        if timer is not None and timer.active():
+            timer.cancel()
+
+    # -- out --------------------------------------------------------------------------------------------------------
+
+    def snapshot(self) -> StackSnapshot:
+        """The stack at this instant."""
+        ticket, books = self.ticket, self.books
+        shown = StackSnapshot(
+            key=self.key,
+            state=self.state.value,
+            generation=self.generation,
+            waiting=len(self.waiters),
+            ready_since=self.ready_since,
+            pinned=self.pinned,
+            version=self.version,
+            phases=books.timeline.durations(self._clock.seconds()) if books.timeline else books.phases,
+            failure=str(books.failure) if books.failure else None,
+            progress=str(books.timeline) if books.timeline else "",
+        )
+        if ticket is None:
+            return shown
+        return evolve(
+            shown,
+            endpoint=ticket.endpoint,
+            in_flight=ticket.in_flight,
+            streams=ticket.streams,
+            last_used=ticket.last_used,
+            last_byte=ticket.last_byte,
+            requests=ticket.requests,
+            bytes_in=ticket.bytes_in,
+            bytes_out=ticket.bytes_out,
+        )
+
+    def refusal(self) -> Refusal:
+        """What those who wait are told: the news just taken in, or the failure that is remembered."""
+        cause = self._cause or self.books.failure or Mishap("The reason is not known.")
+        if isinstance(cause, Refusal):
+            return cause
+        if isinstance(cause, EngineUnavailable):
+            return BackendUnavailable(cause.why, retry_after=self.books.retry_in)
+        return StartFailed(self.key, cause, retry_after=self.books.retry_in)
+
+    # -- effects: one method for each, named after it ------------------------------------------------------------------
+
+    def _do_ask_slot(self) -> None:
+        self.books.begin(self.lookup_seconds)
+        self.lookup_seconds = 0.0
+        self.books.note(Progress("queue"))
+        self._house.ask_slot(self)
+
+    def _do_leave_queue(self) -> None:
+        self._house.leave_queue(self)
+
+    def _do_free_slot(self) -> None:
+        self._house.slot_freed()
+
+    def _do_launch(self) -> None:
+        if self.books.timeline is None:
+            self.books.begin()
+        self.books.note(Progress("queue", done=True))
+        self.generation += 1
+        self.ticket = self.ready_since = None
+        self._operations.behind_lock(self._launched, Event.LAUNCH_FAILED)
+
+    async def _launched(self) -> Event:
+        await self._house.surveyed(self.app.backend)  # what an unknown engine may still run must be known first
+        try:
+            launch = launching.launch(self.app, self.key, self.generation, self.version, *self.address)
+        except Invalid as invalid:
+            raise EngineRefused(f"The template cannot be used with this version: {invalid}") from None
+        try:
+            self._endpoint = await self._backend.launch(launch, self.books.note)
+        except EngineUnavailable:
+            self._house.doubt(self.app.backend)
+            raise
+        return Event.LAUNCHED
+
+    def _do_halt(self) -> None:
+        self._operations.behind_lock(self._halted, Event.HALT_FAILED)
+
+    async def _halted(self) -> Event:
+        await self._backend.halt(self.key, self.books.failure is None)
+        return Event.HALTED
+
+    def _do_pause(self) -> None:
+        self._operations.behind_lock(self._paused, Event.PAUSE_FAILED)
+
+    async def _paused(self) -> None:
+        await self._backend.pause(self.key)
+
+    def _do_resume(self) -> None:
+        self._operations.behind_lock(self._resumed, Event.RESUME_FAILED)
+
+    async def _resumed(self) -> Event:
+        self._endpoint = await self._backend.resume(self.key)
+        return Event.RESUMED
+
+    def _do_check(self) -> None:
+        self._operations.behind_lock(self._checked, Event.CHECK_FAILED)
+
+    async def _checked(self) -> Event:
+        for found in await self._backend.survey():
+            if found.key == self.key and found.generation == self.generation and found.endpoint is not None:
+                self._endpoint = found.endpoint
+                return Event.FOUND
+        return Event.VANISHED
+
+    def _do_probe(self) -> None:
+        self.books.note(Progress("ready"))
+        self._operations.begin(self._answered, Event.DEADLINE)
+
+    async def _answered(self) -> Event:
+        attempt = 0
+        while self.app.upstream is None:  # a fixed upstream is always ready
+            assert self._endpoint is not None
+            now = pace(attempt)
+            try:
+                await self._prober.probe(self._endpoint, self.app.ready, self.address[0], now.timeout)
+                break
+            except NotReady as not_ready:
+                self._last_answer = not_ready.why
+                self.books.note(Progress("ready", detail=not_ready.why))
+            await deferLater(self._clock, now.delay)
+            attempt += 1
+        self.books.note(Progress("ready", done=True))
+        return Event.PROBE_PASSED
+
+    def _do_drain(self) -> None:
+        self._do_close()
+        refused = busy(self._clock.seconds(), self.snapshot(), self._house.limits)
+        self.handle(Event.DRAIN_REFUSED if refused else Event.DRAINED)
+
+    def _do_close(self) -> None:
+        if self.ticket is not None and self.ticket.open:
+            self.ticket.open = False
+            self._house.closed(self)
+
+    def _do_open(self) -> None:
+        assert self._endpoint is not None
+        now = self._clock.seconds()
+        if self.ticket is None:
+            self.ticket = Ticket(self.key, self.generation, self._endpoint, last_used=now)
+        if self.ready_since is None:
+            self.ready_since = now
+        self.ticket.endpoint, self.ticket.open = self._endpoint, True
+        self._house.opened(self, self.ticket)
+
+    def _do_fire_waiters(self) -> None:
+        assert self.ticket is not None
+        self.waiters.fire(self.ticket)
+
+    def _do_fail_waiters(self) -> None:
+        self.waiters.fail(self.refusal())
+
+    def _do_remember(self) -> None:
+        mishap = self._cause if isinstance(self._cause, Mishap) else Mishap("The reason is not known.")
+        retry = self.books.failed(self.key, self.generation, mishap)
+        self._log.warn(events.START_FAILED, key=self.key, why=str(mishap), retry=retry)
+
+    def _do_forget(self) -> None:
+        if self.state is not State.READY:
+            self.books.forgive()
+            return
+        seconds = self.books.succeeded(self.key, self.generation)
+        if seconds is not None:
+            self._log.info(events.STACK_READY, key=self.key, seconds=round(seconds, 3), phases=self.books.phases)
+
+    def _do_arm_start(self) -> None:
+        within = self.app.start_within
+        self._arm(within, lambda: f"The start did not end within {within:g} s ({self.books.timeline}).")
+
+    def _do_arm_ready(self) -> None:
+        within = self.app.ready.within
+        self._arm(within, lambda: f"It runs, but was not ready within {within:g} s: {self._last_answer}.")
+
+    def _arm(self, seconds: float, why: Callable[[], str]) -> None:
+        turn = self._operations.turn
+
+        async def late() -> None:
+            logs: tuple[LogTail, ...] = ()
+            try:  # before the halt: the last lines go with the containers
+                logs = await self._backend.logs(self.key, LOG_LINES).addTimeout(1.0, self._clock)
+            except Exception as error:  # the deadline counts, not the logs; but say that they are missing
+                self._log.warn(events.LOGS_MISSING, key=self.key, why=str(error) or type(error).__name__)
+            if turn == self._operations.turn:
+                self.handle(Event.DEADLINE, NotReady(why(), logs=logs))
+
+        self._timer = self._clock.callLater(seconds, lambda: Deferred.fromCoroutine(late()))
+
+    def _do_arm_retry(self) -> None:
+        self._timer = self._clock.callLater(self.books.retry_in, self.handle, Event.RETRY_ELAPSED)
+
+    def _do_arm_halt(self) -> None:
+        self._halt_timer = self._clock.callLater(HALT_RETRY, self.handle, Event.HALT_RETRY)
+
+
+_PERFORM: dict[Effect, Callable[[Stack], None]] = {effect: getattr(Stack, f"_do_{effect.name.lower()}") for effect in Effect}

@@ -1,0 +1,368 @@
+"""The stack table: every stack that is not cold, found by any spelling of its key.
+
+A request for a ready stack is one look-up in a dictionary (``peek``). Everything else goes through ``ensure``: the version is
+looked up once for all who ask, its canonical name says which stack is meant, and those who wait are seated there.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from functools import partial
+
+from attrs import define, field
+from twisted.internet.defer import Deferred, fail, succeed
+from twisted.internet.interfaces import IReactorTime
+from twisted.logger import Logger
+from twisted.python.failure import Failure
+from zope.interface import implementer
+
+from .. import events
+from ..core.history import Start
+from ..core.keys import Key
+from ..core.lifecycle import Event, State
+from ..core.model import App, Found, Limits, StackSnapshot, Version
+from ..core.tickets import Ticket
+from ..errors import (
+    BackendUnavailable,
+    EngineUnavailable,
+    Mishap,
+    Refusal,
+    ShuttingDown,
+    StackStopped,
+    StartFailed,
+    StartTimeout,
+    TooManyWaiting,
+)
+from ..interfaces import IBackend, IManifest, IProber, IStackControl, IStacks, IVersions
+from .books import Books
+from .incidents import as_mishap, log_bug, log_mishap
+from .queue import SlotQueue
+from .stack import Stack
+from .surveys import Surveys
+from .waiters import Room, Waiters
+
+Standing = tuple[int, State]  # generation and state
+_AT_REST = (State.PROBING, State.READY, State.PAUSED)
+FORGET_FAILURE = 3600.0  # seconds after which a failure no longer counts towards the back-off
+
+
+@define(eq=False)
+class _LookUp:
+    """A version being looked up, and who waits for it."""
+
+    waiters: Waiters
+    began: float
+
+
+@implementer(IStacks, IStackControl)
+@define(eq=False, kw_only=True)
+class StackTable:
+    """One for each gateway.
+
+    ``clock.seconds()`` is monotonic; ``wall()`` is seconds since the epoch, used for the manifest only. ``address(key)``
+    gives the public host name and URL of a key. Apps without an entry in ``versions`` take any name as it is.
+    """
+
+    _clock: IReactorTime
+    _wall: Callable[[], float]
+    _apps: Mapping[str, App]
+    _backends: Mapping[str, IBackend]
+    _versions: Mapping[str, IVersions]
+    _prober: IProber
+    _manifest: IManifest
+    _address: Callable[[Key], tuple[str, str]]
+    limits: Limits
+    _stacks: dict[Key, Stack] = field(factory=dict, init=False)  # by canonical key
+    _spelt: dict[Key, Stack] = field(factory=dict, init=False)  # by every spelling that led there
+    _doors: dict[Key, Ticket] = field(factory=dict, init=False)  # by every spelling, those that are ready
+    _look_ups: dict[Key, _LookUp] = field(factory=dict, init=False)
+    _pins: set[Key] = field(factory=set, init=False)
+    _last_used: dict[Key, float] = field(factory=dict, init=False)  # wall seconds, of stacks not yet adopted
+    _room: Room = field(init=False)
+    _queue: SlotQueue = field(init=False)
+    _surveys: Surveys[dict[Key, Standing]] = field(init=False)
+    _closing: bool = field(default=False, init=False)
+    peek: Callable[[Key], Ticket | None] = field(init=False)
+    _log = Logger(namespace="grandcentral.stacks")
+
+    def __attrs_post_init__(self) -> None:
+        self.peek = self._doors.get
+        self._room = Room(self.limits.max_held)
+        self._queue = SlotQueue(self._clock, self.limits, self._holders, self._give_way)
+        self._surveys = Surveys(self._backends, self._standing, self._reconcile)
+        for name, backend in self._backends.items():
+            backend.watch(self._vanished, partial(self._surveys.renew, name))
+
+    async def open(self) -> None:
+        """Read what was pinned and used, and adopt what still runs. An engine that is away is surveyed when it returns."""
+        self._pins = set(await self._manifest.pins())
+        self._last_used = await self._manifest.last_used()
+        for name, backend in self._backends.items():
+            await backend.open()
+            self._surveys.renew(name)
+        await self._surveys.tried()
+
+    async def close(self) -> None:
+        """Refuse whoever waits; leave what runs as it is."""
+        self._closing = True
+        self._doors.clear()
+        self._queue.close()
+        for look_up in self._look_ups.values():
+            look_up.waiters.fail(ShuttingDown(retry_after=5))
+        for stack in list(self._stacks.values()):
+            stack.close()
+            stack.waiters.fail(ShuttingDown(retry_after=5))
+        await self.remember_use()
+        for backend in self._backends.values():
+            await backend.close()
+
+    # -- IStacks ------------------------------------------------------------------------------------------------------
+
+    def ensure(self, key: Key) -> Deferred[Ticket]:
+        if self._closing:
+            return fail(ShuttingDown(retry_after=5))
+        ticket = self._doors.get(key)
+        if ticket is not None:
+            return succeed(ticket)
+        stack = self._spelt.get(key)
+        try:
+            if stack is None or stack.state is State.COLD:
+                return self._look_up(key)
+            place = stack.waiters.add(self.limits.start_timeout, lambda: self._too_late(key))
+        except TooManyWaiting as full:
+            return fail(full)
+        stack.handle(Event.WANTED)
+        return place
+
+    def lost(self, ticket: Ticket) -> None:
+        stack = self._stacks.get(ticket.key)
+        if stack is not None and stack.ticket is ticket and stack.state is State.READY and stack.app.upstream is None:
+            stack.handle(Event.LOST)
+
+    def progress(self, key: Key) -> tuple[str, float] | None:
+        stack, now = self._spelt.get(key), self._clock.seconds()
+        if stack is not None and stack.books.timeline is not None:
+            place = self._queue.place(stack)
+            text = f"number {place} in the queue for a slot" if place else str(stack.books.timeline)
+            return text, now - stack.books.began
+        look_up = self._look_ups.get(key)
+        return ("asking whether this version exists", now - look_up.began) if look_up else None
+
+    def _too_late(self, key: Key) -> Refusal:
+        doing, _ = self.progress(key) or ("starting", 0.0)
+        return StartTimeout(key, self.limits.start_timeout, doing, retry_after=5)
+
+    def _look_up(self, key: Key) -> Deferred[Ticket]:
+        look_up = self._look_ups.get(key)
+        if look_up is not None:
+            return look_up.waiters.add(self.limits.start_timeout, lambda: self._too_late(key))
+        look_up = _LookUp(self._waiters(), self._clock.seconds())
+        place = look_up.waiters.add(self.limits.start_timeout, lambda: self._too_late(key))
+        self._look_ups[key] = look_up
+        Deferred.fromCoroutine(self._looked_up(key, look_up)).addErrback(log_bug)
+        return place
+
+    async def _looked_up(self, key: Key, look_up: _LookUp) -> None:
+        try:
+            version = await self._resolve(key)
+            await self._surveys.known(self._apps[key.app].backend)
+        except Refusal as refusal:
+            look_up.waiters.fail(refusal)
+        except EngineUnavailable as away:
+            look_up.waiters.fail(BackendUnavailable(away.why, retry_after=5))
+        except Exception:
+            look_up.waiters.fail(StartFailed(key, as_mishap(Failure()), retry_after=5))
+        else:
+            if not self._closing:
+                self._seat(key, version, look_up)
+        finally:
+            del self._look_ups[key]
+
+    def _seat(self, key: Key, version: Version, look_up: _LookUp) -> None:
+        stack = self._stack(Key(key.app, version.name), version)
+        self._spell(stack, key)
+        if stack.state is State.COLD:
+            stack.version, stack.lookup_seconds = version, self._clock.seconds() - look_up.began
+        stack.waiters.take_over(look_up.waiters)
+        stack.handle(Event.WANTED)  # even if all have left: a start goes on
+
+    def _resolve(self, key: Key) -> Deferred[Version]:
+        versions = self._versions.get(key.app)
+        return versions.resolve(key.name) if versions else succeed(Version(key.name))
+
+    # -- IStackControl ------------------------------------------------------------------------------------------------
+
+    def snapshot(self) -> tuple[StackSnapshot, ...]:
+        cold = (
+            StackSnapshot(key, State.COLD.value, pinned=True) for key in sorted(self._pins) if key not in self._stacks
+        )
+        return (*(stack.snapshot() for stack in self._stacks.values()), *cold)
+
+    def stop(self, key: Key) -> Deferred[None]:
+        self._apps[key.app]
+        stack = self._spelt.get(key)
+        if stack is None:
+            return succeed(None)
+        stack.handle(Event.STOP_ASKED, StackStopped(stack.key, retry_after=1))
+        return stack.when_settled()
+
+    def start(self, key: Key) -> Deferred[Ticket]:
+        """Like ``ensure``, for an operator: a remembered failure is forgotten first."""
+        self._apps[key.app]
+        stack = self._spelt.get(key)
+        if stack is not None and stack.state is State.FAILED:
+            stack.handle(Event.RETRY_ASKED)
+        return self.ensure(key)
+
+    def pin(self, key: Key, pinned: bool) -> Deferred[None]:
+        self._apps[key.app]
+        return Deferred.fromCoroutine(self._pin(key, pinned))
+
+    async def _pin(self, key: Key, pinned: bool) -> None:
+        if key not in self._pins and key not in self._spelt:
+            key = Key(key.app, (await self._resolve(key)).name)  # a pin is kept under the canonical name
+        stack = self._spelt.get(key)
+        if stack is not None:
+            key, stack.pinned = stack.key, pinned
+        (self._pins.add if pinned else self._pins.discard)(key)
+        await self._manifest.pin(key, pinned)
+
+    def capacity(self) -> tuple[int, int]:
+        return sum(stack.state.holds_slot for stack in self._stacks.values()), self.limits.max_stacks
+
+    # -- for the janitor ----------------------------------------------------------------------------------------------
+
+    def choose(self, event: Event, key: Key, generation: int) -> None:
+        """PAUSE_CHOSEN or STOP_CHOSEN: put a stack to sleep, if it is still as the plan saw it."""
+        stack = self._stacks.get(key)
+        if stack is None or stack.generation != generation or stack.pinned:
+            return
+        if stack.state is State.READY or (stack.state is State.PAUSED and event is Event.STOP_CHOSEN):
+            stack.handle(event)
+
+    def remember_use(self) -> Deferred[None]:
+        """Write down when stacks were last used, so that idle time survives a restart."""
+        behind = self._wall() - self._clock.seconds()
+        return self._manifest.touch(
+            {stack.key: stack.ticket.last_used + behind for stack in self._stacks.values() if stack.ticket is not None}
+        )
+
+    def forget_failures(self) -> None:
+        """Drop cold stacks that are kept only because they failed, when that is long ago."""
+        now = self._clock.seconds()
+        for stack in list(self._stacks.values()):
+            if stack.state is State.COLD and now - stack.books.retry_at > FORGET_FAILURE:
+                self._drop(stack)
+
+    # -- for stacks: stack.House ----------------------------------------------------------------------------------------
+
+    def ask_slot(self, stack: Stack) -> None:
+        self._queue.join(stack)
+
+    def leave_queue(self, stack: Stack) -> None:
+        self._queue.leave(stack)
+
+    def slot_freed(self) -> None:
+        self._queue.look()
+
+    def opened(self, stack: Stack, ticket: Ticket) -> None:
+        for spelling in stack.spellings:
+            self._doors[spelling] = ticket
+
+    def closed(self, stack: Stack) -> None:
+        for spelling in stack.spellings:
+            self._doors.pop(spelling, None)
+
+    def settled(self, stack: Stack) -> None:
+        if stack.state is State.COLD and stack.books.failures == 0 and not len(stack.waiters):
+            self._drop(stack)
+
+    def surveyed(self, backend: str) -> Deferred[None]:
+        return self._surveys.known(backend)
+
+    def doubt(self, backend: str) -> None:
+        self._surveys.doubt(backend)
+
+    # -- the rest -------------------------------------------------------------------------------------------------------
+
+    def _waiters(self) -> Waiters:
+        return Waiters(self._clock, self.limits.max_held_per_stack, self._room)
+
+    def _stack(self, key: Key, version: Version) -> Stack:
+        stack = self._stacks.get(key)
+        if stack is None:
+            app = self._apps[key.app]
+            stack = self._stacks[key] = Stack(
+                key=key,
+                app=app,
+                version=version,
+                address=self._address(key),
+                waiters=self._waiters(),
+                books=Books(self._clock, self._wall, self._record),
+                backend=self._backends[app.backend],
+                prober=self._prober,
+                clock=self._clock,
+                house=self,
+                pinned=key in self._pins,
+            )
+            self._spell(stack, key)
+        return stack
+
+    def _spell(self, stack: Stack, key: Key) -> None:
+        stack.spellings.add(key)
+        self._spelt[key] = stack
+        if stack.ticket is not None and stack.ticket.open:
+            self._doors[key] = stack.ticket
+
+    def _drop(self, stack: Stack) -> None:
+        del self._stacks[stack.key]
+        for spelling in stack.spellings:
+            del self._spelt[spelling]
+
+    def _record(self, start: Start) -> None:
+        self._manifest.record_start(start).addErrback(log_mishap, start.key)
+
+    def _holders(self) -> list[StackSnapshot]:
+        return [stack.snapshot() for stack in self._stacks.values() if stack.state.holds_slot]
+
+    def _give_way(self, key: Key) -> None:
+        self.choose(Event.STOP_CHOSEN, key, self._stacks[key].generation)
+
+    def _vanished(self, key: Key, generation: int, mishap: Mishap) -> None:
+        stack = self._stacks.get(key)
+        if stack is not None and stack.state.holds_slot and stack.generation == generation:
+            self._log.info(events.STACK_VANISHED, key=key, why=str(mishap))
+            stack.handle(Event.VANISHED, mishap)
+
+    def _standing(self, backend: str) -> dict[Key, Standing]:
+        return {
+            stack.key: (stack.generation, stack.state) for stack in self._stacks.values() if stack.app.backend == backend
+        }
+
+    def _reconcile(self, backend: str, before: Mapping[Key, Standing], found: Iterable[Found]) -> None:
+        """Bring the table into line with what a backend runs: adopt, remove, or notice that something has gone.
+
+        A survey takes time: only stacks that stood still meanwhile can be judged by it, and only keys that were not in the
+        table when it began can be new to us.
+        """
+        there = {one.key: one for one in found}
+        for key, standing in before.items():
+            stack, one = self._stacks.get(key), there.get(key)
+            if stack is None or (stack.generation, stack.state) != standing or stack.app.upstream is not None:
+                continue
+            if stack.state in _AT_REST and (one is None or not one.whole or one.generation != stack.generation):
+                stack.handle(Event.VANISHED, Mishap("It was gone when the engine was asked."))
+        for key, one in there.items():
+            if key.app not in self._apps:
+                self._log.warn(events.STACK_OF_NO_APP, key=key)
+                self._backends[backend].halt(key, True).addErrback(log_mishap, key)
+            elif key not in before:
+                stack = self._stack(key, one.version or Version(key.name))
+                if stack.state is State.COLD:
+                    self._log.info(events.STACK_FOUND, key=key, generation=one.generation, whole=one.whole)
+                    stack.adopt(one, self._when_used(key))
+
+    def _when_used(self, key: Key) -> float:
+        """Monotonic seconds of the last use; never in the future, whatever the wall clock did meanwhile."""
+        now = self._clock.seconds()
+        return now - max(0.0, self._wall() - self._last_used.pop(key, self._wall()))
