@@ -1,0 +1,210 @@
+"""Request heads: strict, one reading of every message or none (RFC 9112 §2.2-§3.2, §5, §6).
+
+:func:`parse_request_head` is all; what it lets through has one host, one length and no second interpretation.
+"""
+
+from __future__ import annotations
+
+import re
+
+from attrs import define
+
+from .http1_fields import (
+    CHUNKED,
+    LIMITS,
+    LINES,
+    TOKEN,
+    Head,
+    HeadLimits,
+    Mark,
+    NeedMore,
+    Reject,
+    bad_field,
+    content_length,
+    list_items,
+    marks_of,
+    oversize,
+)
+
+_REQUEST = re.compile(rb"(" + TOKEN + rb"++) ([!\"$-~]++) HTTP/1\.([0-9])\r\n" + LINES).match
+_FIRST_BYTE = re.compile(TOKEN).match
+_BARE_LF = re.compile(rb"(?<!\r)\n").search
+# RFC 9112 §3.2, RFC 3986 §3.2.2: a host without user information. What is inside the brackets is the router's to judge.
+_HOST = rb"(?:\[[0-9A-Fa-f:.vV]++\]|(?:[A-Za-z0-9\-._~!$&'()*+,;=]|%[0-9A-Fa-f]{2})*+)(?::[0-9]*+)?"
+_VALID_HOST = re.compile(_HOST).fullmatch
+_ABSOLUTE = re.compile(rb"https?://(" + _HOST + rb")([/?].*)?", re.IGNORECASE).fullmatch
+
+
+@define(eq=False)
+class RequestHead(Head):
+    """A request without its body. ``host`` is the authority it is for, as written in Host or the absolute form;
+    ``target`` is in origin form (or "*")."""
+
+    method: bytes
+    target: bytes
+    host: bytes
+    upgrade: bytes  # the Upgrade field in small letters, if it means anything in this request
+    expects: bool  # 100-continue
+    rewritten: bool  # the target came in absolute form: the start line and Host are to be written anew
+
+    @property
+    def keeps_alive(self) -> bool:
+        """Whether the client may send another request on this connection.
+
+        RFC 9112 §9.3 and Appendix C.2.2: an HTTP/1.0 client is not kept, whatever it asks for.
+        """
+        return self.minor == 1 and (not self.options or b"close" not in list_items(self.options))
+
+
+def parse_request_head(buffer: bytes | bytearray, limits: HeadLimits = LIMITS, seen: int = 0) -> RequestHead | NeedMore | Reject:
+    """The request head at the start of ``buffer``.
+
+    :param seen: what the last NeedMore for this buffer said: so that a head which arrives byte by byte costs linear time.
+    :return: a RequestHead, NeedMore, or Reject with the status to answer (400, 414, 431, 501, 505).
+    """
+    match = None if seen else _REQUEST(buffer)
+    skipped = 0
+    if match is None:
+        found = _find(buffer, limits, seen)
+        if not isinstance(found, tuple):
+            return found
+        head, skipped = found
+        match = _REQUEST(head)
+        if match is None:
+            return oversize(head, limits) or _diagnose(head)
+    raw = bytes(match[0])
+    if len(raw) > limits.field or raw.count(b"\n") > limits.fields:
+        beyond = oversize(raw, limits)
+        if beyond is not None:
+            return beyond
+    return _understand(match, raw, skipped)
+
+
+def _find(buffer: bytes | bytearray, limits: HeadLimits, seen: int) -> tuple[bytes, int] | NeedMore | Reject:
+    """The slow way: the head's bytes and how many came before it (empty lines, RFC 9112 §2.2), or why there is none yet."""
+    skipped = 0
+    while buffer.startswith(b"\r\n", skipped):
+        skipped += 2
+    end = buffer.find(b"\r\n\r\n", max(skipped, seen - 3))
+    if end >= 0:
+        return bytes(buffer[skipped : end + 4]), skipped
+    if len(buffer) == skipped or buffer[skipped:] == b"\r":
+        return NeedMore(0)
+    if not _FIRST_BYTE(buffer, skipped):
+        return Reject(400, "This does not begin like an HTTP request.")
+    if _BARE_LF(buffer, max(skipped, seen - 1)):
+        return Reject(400, "A line ends with LF alone; HTTP lines end with CR LF.")
+    if len(buffer) - skipped > limits.line and buffer.find(b"\n", skipped, skipped + limits.line) < 0:
+        return Reject(414, f"The request line is longer than {limits.line} bytes.")
+    if len(buffer) - skipped > limits.head:
+        return Reject(431, f"The head is larger than {limits.head} bytes.")
+    return NeedMore(len(buffer))
+
+
+def _diagnose(head: bytes) -> Reject:
+    line, _, fields = head[:-4].partition(b"\r\n")
+    if b"\r" in line or b"\n" in line:
+        return Reject(400, "The request line has a bare CR or LF.")
+    match = re.fullmatch(TOKEN + rb"+ [^ ]+ HTTP/([0-9])\.[0-9]", line)
+    if match is None:
+        return Reject(400, "The request line is not of the form METHOD TARGET HTTP/1.1, with single spaces.")
+    if match[1] != b"1":
+        return Reject(505, "This gateway speaks HTTP/1.1 and HTTP/1.0.")
+    if not fields or re.match(LINES, fields + b"\r\n\r\n"):
+        return Reject(400, "The request target has a character that must be percent-encoded.")
+    return Reject(400, bad_field(fields))
+
+
+def _understand(match: Mark, raw: bytes, skipped: int) -> RequestHead | Reject:
+    """Host, framing and connection options of a head whose lines are valid."""
+    method, target, minor_text, _ = match.groups()
+    minor = 0 if minor_text == b"0" else 1
+    host: bytes | None = None
+    options = upgrade = b""
+    coding: bytes | None = None
+    length: int | None = None
+    expects = rewritten = False
+    marks = list(marks_of(raw.lower()))
+    for mark in marks:
+        name, value = mark.groups()
+        if name == b"host":
+            if host is not None:
+                return Reject(400, "There are two Host fields.")
+            host = raw[mark.start(2) : mark.end(2)].rstrip(b" \t")
+        elif name == b"connection":
+            options = options + b"," + value if options else value
+        elif name == b"content-length":
+            if length is not None:
+                return Reject(400, "There are two Content-Length fields.")
+            length = content_length(value.rstrip(b" \t"))
+            if length is None:
+                return Reject(400, "Content-Length is not a number of bytes that can be passed on.")
+        elif name == b"transfer-encoding":
+            coding = value if coding is None else coding + b"," + value
+        elif name == b"upgrade":
+            upgrade = upgrade + b"," + value if upgrade else value
+        elif name == b"expect":
+            expects = minor == 1 and value.rstrip(b" \t") == b"100-continue"
+    if host is None:
+        if minor:
+            return Reject(400, "HTTP/1.1 requests have a Host field.")
+        host = b""
+    elif not _VALID_HOST(host):
+        return Reject(400, "The Host field is not a host with an optional port.")
+    if coding is not None:
+        wrong = _bad_coding(coding, minor, length)
+        if wrong is not None:
+            return wrong
+        length = CHUNKED
+    if target[0] != 0x2F:  # "/"
+        found = _other_form(method, target, host)
+        if isinstance(found, Reject):
+            return found
+        rewritten = found[0] != target
+        target, host = found
+    if upgrade and (not minor or b"upgrade" not in list_items(options)):
+        upgrade = b""  # RFC 9110 §7.8: not without the connection option, not in HTTP/1.0
+    return RequestHead(
+        raw,
+        match.start(4) - match.start(),
+        marks,
+        minor,
+        options,
+        length or 0,
+        len(raw) + skipped,
+        method,
+        target,
+        host,
+        upgrade,
+        expects,
+        rewritten,
+    )
+
+
+def _bad_coding(coding: bytes, minor: int, length: int | None) -> Reject | None:
+    """RFC 9112 §6.1 and §6.3: only "chunked", once, in HTTP/1.1, and without a length beside it."""
+    if not minor:
+        return Reject(400, "HTTP/1.0 has no Transfer-Encoding.")
+    if length is not None:
+        return Reject(400, "Content-Length and Transfer-Encoding exclude each other.")
+    codings = list_items(coding)
+    if codings == [b"chunked"]:
+        return None
+    if not codings or codings[-1] != b"chunked" or codings.count(b"chunked") > 1:
+        return Reject(400, "The last transfer coding, and only the last, has to be chunked.")
+    return Reject(501, "This gateway knows no transfer coding but chunked.")
+
+
+def _other_form(method: bytes, target: bytes, host: bytes) -> tuple[bytes, bytes] | Reject:
+    """(target in origin form, host) for a target in one of the other three forms (RFC 9112 §3.2.2-§3.2.4)."""
+    if target == b"*":
+        return (target, host) if method == b"OPTIONS" else Reject(400, "Only OPTIONS may ask for *.")
+    if method == b"CONNECT":
+        return target, host  # refused as a method, with its own words
+    match = _ABSOLUTE(target)
+    if match is None or match[1][:1] in (b"", b":"):
+        return Reject(400, "The request target is neither a path, nor an http URI with a host, nor *.")
+    path = match[2] or b""
+    if path[:1] != b"/":
+        path = b"*" if not path and method == b"OPTIONS" else b"/" + path
+    return path, match[1]
