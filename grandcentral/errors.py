@@ -207,3 +207,40 @@ class ShuttingDown(Refusal):
 
     def __str__(self) -> str:
         return "The gateway is shutting down. Ask again in a moment."
+
+
+@define(auto_exc=True)
+class UpstreamFailed(Refusal):
+    """The application was asked and gave no usable answer."""
+
+    status, type, title = 502, "upstream-failed", "The application did not answer"
+    key: Key
+    why: str
+
+    def __str__(self) -> str:
+        return f"{self.key}: {self.why}"
+
+
+@define(auto_exc=True)
+class UpstreamTimeout(Refusal):
+    status, type, title = 504, "upstream-timeout", "The application takes too long to answer"
+    key: Key
+    waited: float
+
+    def __str__(self) -> str:
+        return f"{self.key} runs, but has not begun to answer this request within {self.waited:.0f} s."
+
+
+@define(auto_exc=True)
+class BadRequest(Refusal):
+    """A request that this gateway does not take: 400, 405, 408, 414, 431, 501, 505."""
+
+    status, type, title = 400, "bad-request", "The request was not understood"
+    code: int
+    why: str
+
+    def __attrs_post_init__(self) -> None:
+        self.status = self.code  # type: ignore[misc]
+
+    def __str__(self) -> str:
+        return self.why

@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from typing import Protocol
 
-from .http1_fields import CHUNKED, LIMITS, LINES, HeadLimits, bad_field, marks_of
+from .http1_fields import CHUNKED, LIMITS, LINES, HeadLimits, bad_field, find_marks
 
 CHUNK_LINE = 8 * 1024  # bytes of one chunk-size line with its extensions
 
@@ -111,19 +111,17 @@ class ChunkedBody:
     def _line(self, data: bytes, at: int) -> int:
         """Read the line at ``at``, or what there is of it; returns where to go on."""
         end = data.find(b"\n", at)
-        line = data[at:] if end < 0 else data[at : end + 1]
-        if self._partial:
-            self._partial += line
-            line = self._partial if end < 0 else bytes(self._partial)
         if end < 0:
-            if len(line) > CHUNK_LINE:
+            self._partial += data[at:]
+            if len(self._partial) > CHUNK_LINE:
                 raise BadBody(f"A chunk-size line is longer than {CHUNK_LINE} bytes.")
-            if self._behind and not b"\r\n".startswith(line):
+            if self._behind and not b"\r\n".startswith(self._partial):
                 raise BadBody("A chunk is longer than it says.")
-            if not self._partial:
-                self._partial += line
             return len(data)
-        self._partial.clear()
+        line = data[at : end + 1]
+        if self._partial:
+            line = bytes(self._partial) + line
+            self._partial.clear()
         if self._behind:
             if line != b"\r\n":
                 raise BadBody("A chunk is longer than it says.")
@@ -157,7 +155,7 @@ class ChunkedBody:
             raise BadBody(f"The trailers are not fields. {bad_field(block[:-4])}")
         if end > self._limits.head or block.count(b"\n") - 1 > self._limits.fields:
             raise BadBody("There are too many trailers.")
-        self.trailers = _without_marked(match[1])
+        self.trailers = _without_marked(block[:-2])
         self.done = True
         return data[end - before :]
 
@@ -166,7 +164,7 @@ def _without_marked(lines: bytes) -> bytes:
     """Field lines without those that mean something to an intermediary."""
     kept = []
     at = 0
-    for mark in marks_of(b"\n" + lines.lower()):
+    for mark in find_marks(lines):
         kept.append(lines[at : mark.start(1) - 1])
         at = mark.end()
     kept.append(lines[at:])

@@ -12,7 +12,7 @@ from attrs import define, field, frozen
 
 TOKEN = rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]"
 VALUE = rb"[^\x00-\x08\x0a-\x1f\x7f]"  # RFC 9110 §5.5 and obs-text: no control character but the tab
-LINES = rb"((?:" + TOKEN + rb"++:" + VALUE + rb"*+\r\n)*+)\r\n"  # the field lines and the empty line that ends them
+LINES = rb"((?:" + TOKEN + rb"++:" + VALUE + rb"*+\r\n)*+\r\n)"  # the field lines and the empty line that ends them
 
 CHUNKED = -1  # a body in chunks (RFC 9112 §7.1)
 UNTIL_CLOSE = -2  # a body that ends with the connection (RFC 9112 §6.3, rule 8)
@@ -21,7 +21,7 @@ _NAMES = (
     rb"host|connection|keep-alive|proxy-connection|te|transfer-encoding|upgrade|content-length|expect|max-forwards|via|date"
     rb"|forwarded|x[-_]forwarded[-_][^:\r]*|x[-_]real[-_]ip"
 )
-# Searched in the head in small letters. Group 1 is the name, group 2 the value with the blanks behind it.
+# Searched in a block in small letters. Group 1 is the name, group 2 the value with the blanks behind it.
 marks_of = re.compile(rb"\n(" + _NAMES + rb"):[ \t]*([^\r]*)\r").finditer
 Mark = re.Match[bytes]
 
@@ -60,28 +60,33 @@ class Reject:
 
 
 @define(eq=False)
-class Head:
-    """What requests and responses have in common once they are parsed.
+class FieldBlock:
+    """The field lines of a head and what an intermediary reads in them. Not changed once made: equal bytes can share one.
 
-    ``raw`` is the head as received, with its empty line; fields begin at ``fields``. ``marks`` are matches in ``raw`` of the
-    fields that mean something to an intermediary; their groups are in small letters, their positions hold for ``raw``.
+    ``raw`` ends with the empty line. ``marks`` are the fields that mean something to an intermediary; their groups are in small
+    letters, their positions hold for ``raw`` as well.
     """
 
-    raw: bytes = field(repr=False)
-    fields: int
-    marks: list[Mark] = field(repr=False)
-    minor: int  # of HTTP/1.minor, at most 1
-    options: bytes  # the Connection field, in small letters, lines joined by commas
+    raw: bytes
+    marks: tuple[Mark, ...] = field(repr=False)
+    minor: int  # of the start line's HTTP/1.minor, at most 1: what fields mean depends on it
+    options: bytes  # the Connection field in small letters, lines joined by commas
+    upgrade: bytes  # the Upgrade field in small letters, if it means anything
     body: int  # length in bytes, CHUNKED or UNTIL_CLOSE
-    size: int  # bytes of the buffer that this head took
+    keeps_alive: bool  # whether another message may follow on this connection
 
     def value(self, mark: Mark) -> bytes:
         """The value of a marked field as it was written."""
-        return self.raw[mark.start(2) : mark.end(2)].rstrip(b" \t")
+        return self.raw[mark.start(2) - 1 : mark.end(2) - 1].rstrip(b" \t")
 
     def values(self, name: bytes) -> list[bytes]:
         """The values of a marked field as they were written, in order."""
         return [self.value(mark) for mark in self.marks if mark[1] == name]
+
+
+def find_marks(raw: bytes) -> tuple[Mark, ...]:
+    """The marked fields of a block. Their positions are one too high: the search wants a line end before each field."""
+    return tuple(marks_of(b"\n" + raw.lower()))
 
 
 def list_items(value: bytes) -> list[bytes]:
@@ -94,15 +99,15 @@ def content_length(value: bytes) -> int | None:
     return int(value) if _LENGTH(value) else None
 
 
-def oversize(raw: bytes, limits: HeadLimits) -> Reject | None:
-    """What of a whole head is beyond its limits, if anything."""
-    if len(raw) > limits.line and raw.find(b"\n") >= limits.line:
+def oversize(line: int, block: bytes, limits: HeadLimits) -> Reject | None:
+    """What of a whole head is beyond its limits, if anything. ``line`` is the length of the start line."""
+    if line > limits.line:
         return Reject(414, f"The request line is longer than {limits.line} bytes.")
-    if len(raw) > limits.head:
+    if line + len(block) > limits.head:
         return Reject(431, f"The head is larger than {limits.head} bytes.")
-    if raw.count(b"\n") - 2 > limits.fields:
+    if block.count(b"\n") - 1 > limits.fields:
         return Reject(431, f"There are more than {limits.fields} fields.")
-    if len(raw) > limits.field and max(map(len, raw.split(b"\n"))) > limits.field:
+    if len(block) > limits.field and max(map(len, block.split(b"\n"))) > limits.field:
         return Reject(431, f"A field is larger than {limits.field} bytes.")
     return None
 

@@ -14,19 +14,20 @@ from .http1_fields import (
     LIMITS,
     LINES,
     TOKEN,
-    Head,
+    FieldBlock,
     HeadLimits,
-    Mark,
     NeedMore,
     Reject,
     bad_field,
     content_length,
+    find_marks,
     list_items,
-    marks_of,
     oversize,
 )
 
-_REQUEST = re.compile(rb"(" + TOKEN + rb"++) ([!\"$-~]++) HTTP/1\.([0-9])\r\n" + LINES).match
+_LINE = re.compile(rb"(" + TOKEN + rb"++) ([!\"$-~]++) HTTP/1\.([0-9])\r\n").match
+_BLOCK = re.compile(LINES).match
+_SLASH = ord("/")
 _FIRST_BYTE = re.compile(TOKEN).match
 _BARE_LF = re.compile(rb"(?<!\r)\n").search
 # RFC 9112 §3.2, RFC 3986 §3.2.2: a host without user information. What is inside the brackets is the router's to judge.
@@ -36,48 +37,62 @@ _ABSOLUTE = re.compile(rb"https?://(" + _HOST + rb")([/?].*)?", re.IGNORECASE).f
 
 
 @define(eq=False)
-class RequestHead(Head):
-    """A request without its body. ``host`` is the authority it is for, as written in Host or the absolute form;
-    ``target`` is in origin form (or "*")."""
+class RequestFields(FieldBlock):
+    """A request's fields. ``host`` is the Host field as written, empty if an HTTP/1.0 client sent none."""
+
+    host: bytes
+    expects: bool  # 100-continue
+
+
+@define(eq=False)
+class RequestHead:
+    """A request without its body. ``host`` is the authority it is for, as written in Host or in a target in absolute form;
+    ``target`` is in origin form (or "*", or what CONNECT has)."""
 
     method: bytes
     target: bytes
     host: bytes
-    upgrade: bytes  # the Upgrade field in small letters, if it means anything in this request
-    expects: bool  # 100-continue
-    rewritten: bool  # the target came in absolute form: the start line and Host are to be written anew
-
-    @property
-    def keeps_alive(self) -> bool:
-        """Whether the client may send another request on this connection.
-
-        RFC 9112 §9.3 and Appendix C.2.2: an HTTP/1.0 client is not kept, whatever it asks for.
-        """
-        return self.minor == 1 and (not self.options or b"close" not in list_items(self.options))
+    fields: RequestFields
+    size: int  # bytes of the buffer that this head took
+    absolute: bool = False  # the target came in absolute form, and replaces Host (RFC 9112 §3.2.2)
 
 
-def parse_request_head(buffer: bytes | bytearray, limits: HeadLimits = LIMITS, seen: int = 0) -> RequestHead | NeedMore | Reject:
+def parse_request_head(
+    buffer: bytes | bytearray, limits: HeadLimits = LIMITS, seen: int = 0, last: RequestFields | None = None
+) -> RequestHead | NeedMore | Reject:
     """The request head at the start of ``buffer``.
 
     :param seen: what the last NeedMore for this buffer said: so that a head which arrives byte by byte costs linear time.
+    :param last: the fields of the connection's previous request. Clients tend to repeat themselves to the byte: then what was
+        understood once is used again.
     :return: a RequestHead, NeedMore, or Reject with the status to answer (400, 414, 431, 501, 505).
     """
-    match = None if seen else _REQUEST(buffer)
-    skipped = 0
-    if match is None:
-        found = _find(buffer, limits, seen)
-        if not isinstance(found, tuple):
-            return found
-        head, skipped = found
-        match = _REQUEST(head)
-        if match is None:
-            return oversize(head, limits) or _diagnose(head)
-    raw = bytes(match[0])
-    if len(raw) > limits.field or raw.count(b"\n") > limits.fields:
-        beyond = oversize(raw, limits)
-        if beyond is not None:
-            return beyond
-    return _understand(match, raw, skipped)
+    if not seen:
+        line = _LINE(buffer)
+        if line is not None:
+            method, target, minor = line.groups()
+            if (
+                last is not None
+                and target[0] == _SLASH
+                and last.minor
+                and minor == b"1"
+                and buffer.startswith(last.raw, line.end())
+            ):
+                return RequestHead(method, target, last.host, last, line.end() + len(last.raw))
+            block = _BLOCK(buffer, line.end())
+            if block is not None:
+                return _head(method, target, minor, block[0], block.end(), limits)
+    found = _find(buffer, limits, seen)
+    if not isinstance(found, tuple):
+        return found
+    head, skipped = found
+    line = _LINE(head)
+    block = line and _BLOCK(head, line.end())
+    if line is None or block is None:
+        end = head.find(b"\n")
+        return oversize(end, head[end + 1 :], limits) or _diagnose(head)
+    method, target, minor = line.groups()
+    return _head(method, target, minor, block[0], skipped + block.end(), limits)
 
 
 def _find(buffer: bytes | bytearray, limits: HeadLimits, seen: int) -> tuple[bytes, int] | NeedMore | Reject:
@@ -115,22 +130,33 @@ def _diagnose(head: bytes) -> Reject:
     return Reject(400, bad_field(fields))
 
 
-def _understand(match: Mark, raw: bytes, skipped: int) -> RequestHead | Reject:
-    """Host, framing and connection options of a head whose lines are valid."""
-    method, target, minor_text, _ = match.groups()
-    minor = 0 if minor_text == b"0" else 1
+def _head(method: bytes, target: bytes, minor: bytes, block: bytes, size: int, limits: HeadLimits) -> RequestHead | Reject:
+    if size > limits.line or block.count(b"\n") > limits.fields:
+        beyond = oversize(len(method) + len(target) + 10, block, limits)
+        if beyond is not None:
+            return beyond
+    fields = _understand(bytes(block), 0 if minor == b"0" else 1)
+    if isinstance(fields, Reject):
+        return fields
+    if target[0] == _SLASH:
+        return RequestHead(method, target, fields.host, fields, size)
+    return _other_form(method, target, fields, size)
+
+
+def _understand(raw: bytes, minor: int) -> RequestFields | Reject:
+    """Host, framing and connection options of a block whose lines are valid."""
     host: bytes | None = None
     options = upgrade = b""
     coding: bytes | None = None
     length: int | None = None
-    expects = rewritten = False
-    marks = list(marks_of(raw.lower()))
+    expects = False
+    marks = find_marks(raw)
     for mark in marks:
         name, value = mark.groups()
         if name == b"host":
             if host is not None:
                 return Reject(400, "There are two Host fields.")
-            host = raw[mark.start(2) : mark.end(2)].rstrip(b" \t")
+            host = raw[mark.start(2) - 1 : mark.end(2) - 1].rstrip(b" \t")
         elif name == b"connection":
             options = options + b"," + value if options else value
         elif name == b"content-length":
@@ -156,29 +182,12 @@ def _understand(match: Mark, raw: bytes, skipped: int) -> RequestHead | Reject:
         if wrong is not None:
             return wrong
         length = CHUNKED
-    if target[0] != 0x2F:  # "/"
-        found = _other_form(method, target, host)
-        if isinstance(found, Reject):
-            return found
-        rewritten = found[0] != target
-        target, host = found
-    if upgrade and (not minor or b"upgrade" not in list_items(options)):
+    items = list_items(options) if options else ()
+    if upgrade and (not minor or b"upgrade" not in items):
         upgrade = b""  # RFC 9110 §7.8: not without the connection option, not in HTTP/1.0
-    return RequestHead(
-        raw,
-        match.start(4) - match.start(),
-        marks,
-        minor,
-        options,
-        length or 0,
-        len(raw) + skipped,
-        method,
-        target,
-        host,
-        upgrade,
-        expects,
-        rewritten,
-    )
+    # RFC 9112 §9.3 and Appendix C.2.2: an HTTP/1.0 client is not kept, whatever it asks for.
+    keeps_alive = minor == 1 and b"close" not in items
+    return RequestFields(raw, marks, minor, options, upgrade, length or 0, keeps_alive, host, expects)
 
 
 def _bad_coding(coding: bytes, minor: int, length: int | None) -> Reject | None:
@@ -195,16 +204,18 @@ def _bad_coding(coding: bytes, minor: int, length: int | None) -> Reject | None:
     return Reject(501, "This gateway knows no transfer coding but chunked.")
 
 
-def _other_form(method: bytes, target: bytes, host: bytes) -> tuple[bytes, bytes] | Reject:
-    """(target in origin form, host) for a target in one of the other three forms (RFC 9112 §3.2.2-§3.2.4)."""
+def _other_form(method: bytes, target: bytes, fields: RequestFields, size: int) -> RequestHead | Reject:
+    """A target in one of the other three forms (RFC 9112 §3.2.2-§3.2.4)."""
     if target == b"*":
-        return (target, host) if method == b"OPTIONS" else Reject(400, "Only OPTIONS may ask for *.")
+        if method != b"OPTIONS":
+            return Reject(400, "Only OPTIONS may ask for *.")
+        return RequestHead(method, target, fields.host, fields, size)
     if method == b"CONNECT":
-        return target, host  # refused as a method, with its own words
+        return RequestHead(method, target, fields.host, fields, size)  # refused as a method, with its own words
     match = _ABSOLUTE(target)
     if match is None or match[1][:1] in (b"", b":"):
         return Reject(400, "The request target is neither a path, nor an http URI with a host, nor *.")
     path = match[2] or b""
     if path[:1] != b"/":
         path = b"*" if not path and method == b"OPTIONS" else b"/" + path
-    return path, match[1]
+    return RequestHead(method, path, match[1], fields, size, absolute=True)

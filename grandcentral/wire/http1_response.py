@@ -16,15 +16,14 @@ from .http1_fields import (
     LINES,
     TOKEN,
     UNTIL_CLOSE,
-    Head,
+    FieldBlock,
     HeadLimits,
-    Mark,
     NeedMore,
     Reject,
     bad_field,
     content_length,
+    find_marks,
     list_items,
-    marks_of,
     oversize,
 )
 
@@ -36,15 +35,14 @@ _BEGINS = b"HTTP/1."
 
 
 @define(eq=False)
-class ResponseHead(Head):
-    """A response without its body. ``size`` is in bytes of the buffer, which may differ from ``len(raw)``."""
+class ResponseHead(FieldBlock):
+    """A response without its body."""
 
     status: int
-    line: bytes  # status and reason, "200 OK": what follows the version
-    upgrade: bytes  # the Upgrade field in small letters
-    keeps_alive: bool  # whether the origin takes another request on this connection after the body
+    line: bytes  # what follows the version: "200 OK"
     dated: bool  # has a Date field
     exact: bool  # the Content-Length field, if there is one, can be passed on as it stands
+    size: int  # bytes of the buffer that this head took
 
 
 def parse_response_head(
@@ -58,8 +56,7 @@ def parse_response_head(
     """
     match = None if seen else _RESPONSE(buffer)
     if match is not None:
-        raw = bytes(match[0])
-        size = len(raw)
+        size = match.end()
     else:
         if not buffer.startswith(_BEGINS[: len(buffer)]):
             return Reject(502, "The application's answer does not begin like an HTTP/1 response.")
@@ -73,12 +70,12 @@ def parse_response_head(
         match = _RESPONSE(head)
         if match is None:
             return _diagnose(head)
-        raw = match[0]
-    if len(raw) > limits.field or raw.count(b"\n") > limits.fields:
-        beyond = oversize(raw, limits)
+    minor, status, reason, block = match.groups()
+    if size > limits.field or block.count(b"\n") > limits.fields:
+        beyond = oversize(match.start(4), block, limits)
         if beyond is not None:
             return Reject(502, f"The application's answer was not understood. {beyond.why}")
-    return _understand(match, raw, size, to_head)
+    return _understand(0 if minor == b"0" else 1, int(status), status + (reason or b" "), bytes(block), size, to_head)
 
 
 def _put_right(head: bytes) -> bytes:
@@ -96,17 +93,14 @@ def _diagnose(head: bytes) -> Reject:
     return Reject(502, f"The application's answer was not understood. {bad_field(fields)}")
 
 
-def _understand(match: Mark, raw: bytes, size: int, to_head: bool) -> ResponseHead | Reject:
+def _understand(minor: int, status: int, line: bytes, raw: bytes, size: int, to_head: bool) -> ResponseHead | Reject:
     """Framing by the eight rules of RFC 9112 §6.3, and whether the connection can be used again."""
-    minor_text, status_text, reason, _ = match.groups()
-    minor = 0 if minor_text == b"0" else 1
-    status = int(status_text)
     options = upgrade = b""
     coding: bytes | None = None
     length: int | None = None
     dated = False
     exact = True
-    marks = list(marks_of(raw.lower()))
+    marks = find_marks(raw)
     for mark in marks:
         name, value = mark.groups()
         if name == b"content-length":
@@ -142,18 +136,4 @@ def _understand(match: Mark, raw: bytes, size: int, to_head: bool) -> ResponseHe
     else:
         body = UNTIL_CLOSE
         keeps_alive = False
-    return ResponseHead(
-        raw,
-        match.start(4) - match.start(),
-        marks,
-        minor,
-        options,
-        body,
-        size,
-        status,
-        status_text + (reason or b" "),
-        upgrade,
-        keeps_alive,
-        dated,
-        exact,
-    )
+    return ResponseHead(raw, marks, minor, options, upgrade, body, keeps_alive, status, line, dated, exact, size)

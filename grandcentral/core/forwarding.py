@@ -1,0 +1,221 @@
+"""What a gateway changes in a message that it passes on (RFC 9110 §7.6, RFC 7239), and when a request may be sent twice.
+
+Fields that mean something between two hops only are cut out; who asked, how and through whom is added at the end. Everything
+else stays as it came, byte for byte.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from ipaddress import IPv4Network, IPv6Network, ip_address
+
+from ..wire.http1_fields import CHUNKED, FieldBlock, Mark, list_items
+from ..wire.http1_request import RequestFields, RequestHead
+from ..wire.http1_response import ResponseHead
+
+PSEUDONYM = b"grand-central"  # what we call ourselves in Via (RFC 9110 §7.6.3)
+
+IDEMPOTENT = frozenset((b"GET", b"HEAD", b"OPTIONS", b"TRACE", b"PUT", b"DELETE"))  # RFC 9110 §9.2.2
+
+# Marked fields that stay where they are; every other marked one is cut, and written anew if it is still true.
+_STAY = frozenset((b"host", b"content-length", b"expect", b"max-forwards", b"date"))
+_REQUEST_ONLY = frozenset((b"host", b"expect", b"max-forwards", b"forwarded"))  # in a response these are fields like any other
+_FIRST_VIA = tuple(b"Via: 1.%d %s\r\n\r\n" % (minor, PSEUDONYM) for minor in (0, 1))
+# A Connection field cannot ask for these to be dropped: they say where a message goes and where it ends.
+_NEVER_NOMINATED = frozenset((b"host", b"content-length", b"transfer-encoding", b"close", b"keep-alive"))
+
+Network = IPv4Network | IPv6Network
+
+
+def trusted(peer: str, networks: Iterable[Network]) -> bool:
+    """Whether what this peer says of its own clients is believed. ``peer`` is an IP address, or "" for a UNIX socket."""
+    try:
+        address = ip_address(peer)
+    except ValueError:
+        return False
+    return any(address in network for network in networks)
+
+
+def may_repeat(method: bytes, delivered: bool, answered: bool, whole: bool, attempts: int) -> bool:
+    """Whether a request whose connection to the origin failed may be sent again, on another (RFC 9112 §9.3.1).
+
+    :param delivered: whether any byte of the request was handed to a connection that was open.
+    :param answered: whether any byte of an answer came.
+    :param whole: whether all that was sent is still at hand.
+    :param attempts: how often it has been tried so far.
+    """
+    return attempts < 2 and not answered and whole and (not delivered or method in IDEMPOTENT)
+
+
+class Hop:
+    """What one client connection adds to each of its requests.
+
+    :param peer: the client's IP address; "" if it has none (a UNIX socket).
+    :param scheme: "http" or "https", as the client sees it.
+    :param believed: the peer is a trusted proxy: what it says of its own client is kept, and added to.
+    """
+
+    __slots__ = ("_believed", "_fields", "_for", "_peer", "_scheme", "_tail")
+
+    def __init__(self, peer: str, scheme: str, believed: bool = False) -> None:
+        self._peer = peer.encode("ascii") or b"unknown"
+        self._for = b'"[' + self._peer + b']"' if b":" in self._peer else self._peer  # RFC 7239 §6
+        self._scheme = scheme.encode("ascii")
+        self._believed = believed
+        self._fields: RequestFields | None = None
+        self._tail = b""
+
+    def request(self, head: RequestHead) -> bytes:
+        """The head to send to the origin: HTTP/1.1, in origin form, ready for the body."""
+        fields = head.fields
+        if head.absolute or head.method in (b"OPTIONS", b"TRACE"):
+            return b"".join((head.method, b" ", head.target, b" HTTP/1.1\r\n", self._block(fields, head)))
+        if fields is not self._fields:
+            self._tail = self._block(fields, head)
+            self._fields = fields
+        return b"".join((head.method, b" ", head.target, b" HTTP/1.1\r\n", self._tail))
+
+    def _block(self, fields: RequestFields, head: RequestHead) -> bytes:
+        nominated = _nominated(fields.options)
+        kept = _cut(fields, [mark for mark in fields.marks if not self._stays(mark, fields, head)])
+        if nominated:
+            kept = _without(kept, nominated)
+        added = [kept]
+        if head.absolute or b"host" not in [mark[1] for mark in fields.marks]:
+            added += (b"Host: ", head.host, b"\r\n")
+        if fields.body == CHUNKED:
+            added.append(b"Transfer-Encoding: chunked\r\n")
+        elif fields.body and not _has_exact_length(fields):
+            added.append(b"Content-Length: %d\r\n" % fields.body)
+        if fields.upgrade and upgrade_offered(fields):
+            added += (b"Connection: upgrade\r\nUpgrade: ", b", ".join(fields.values(b"upgrade")), b"\r\n")
+        if head.method in (b"OPTIONS", b"TRACE"):
+            added += [b"Max-Forwards: %d\r\n" % (left - 1) for left in [max_forwards(fields)] if left]
+        added += self._provenance(fields, head.host)
+        added.append(_via(fields))
+        return b"".join(added)
+
+    def _stays(self, mark: Mark, fields: RequestFields, head: RequestHead) -> bool:
+        name = mark[1]
+        if name == b"host":
+            return not head.absolute
+        if name == b"content-length":
+            return _has_exact_length(fields)
+        if name == b"expect":
+            return fields.minor == 1  # RFC 9110 §10.1.1: HTTP/1.0 has no expectations
+        if name == b"max-forwards":
+            return head.method not in (b"OPTIONS", b"TRACE")
+        if name[:1] == b"x":  # ports, prefixes and the like that a trusted proxy tells; the three we tell are written anew
+            return self._believed and name not in (b"x-forwarded-for", b"x-forwarded-proto", b"x-forwarded-host")
+        return name in _STAY
+
+    def _provenance(self, fields: RequestFields, host: bytes) -> Iterable[bytes]:
+        """X-Forwarded-* and Forwarded (RFC 7239 §5: what a client claims of itself is not passed on)."""
+        quoted = host.replace(b"\\", b"\\\\").replace(b'"', b'\\"')
+        mine = b"".join((b"for=", self._for, b";proto=", self._scheme, b';host="', quoted, b'"'))
+        if not self._believed:
+            chain, proto, asked, forwarded = self._peer, self._scheme, host, mine
+        else:
+            chain = b", ".join([*fields.values(b"x-forwarded-for"), self._peer])
+            proto = b", ".join(fields.values(b"x-forwarded-proto")) or self._scheme
+            asked = b", ".join(fields.values(b"x-forwarded-host")) or host
+            forwarded = b", ".join([*fields.values(b"forwarded"), mine])
+        return (
+            *(b"X-Forwarded-For: ", chain, b"\r\nX-Forwarded-Proto: ", proto, b"\r\nX-Forwarded-Host: ", asked),
+            *(b"\r\nForwarded: ", forwarded, b"\r\n"),
+        )
+
+
+def response(head: ResponseHead, closes: bool, chunked: bool, date: bytes) -> bytes:
+    """The head to send to the client, in HTTP/1.1.
+
+    :param closes: the connection to the client ends after this message.
+    :param chunked: the body will be sent in chunks.
+    :param date: the present, as a Date value, for a response that has none (RFC 9110 §6.6.1).
+    """
+    raw = head.raw
+    bodiless = head.status < 200 or head.status == 204
+    parts = [b"HTTP/1.1 ", head.line, b"\r\n"]
+    at = 0
+    passed_on = False
+    for mark in head.marks:
+        name = mark[1]
+        if name == b"date" or (name == b"content-length" and head.exact and head.body >= 0 and not bodiless):
+            continue
+        if name == b"via":
+            passed_on = True
+        elif name in _REQUEST_ONLY or name[:1] == b"x":
+            continue
+        parts.append(raw[at : mark.start(1) - 1])
+        at = mark.end()
+    parts.append(raw[at:-2])
+    if head.options:
+        nominated = _nominated(head.options)
+        if nominated:
+            parts[3:] = [_without(b"".join(parts[3:]), nominated)]
+    if chunked:
+        parts.append(b"Transfer-Encoding: chunked\r\n")
+    elif not head.exact and head.body >= 0 and not bodiless:
+        parts.append(b"Content-Length: %s\r\n" % list_items(head.values(b"content-length")[0])[0].lstrip(b"0").rjust(1, b"0"))
+    if head.status == 101:
+        parts += (b"Connection: upgrade\r\nUpgrade: ", b", ".join(head.values(b"upgrade")), b"\r\n")
+    elif head.status == 426:  # RFC 9110 §15.5.22: it has to say to what
+        parts += (b"Connection: upgrade", b", close" if closes else b"", b"\r\n")
+        parts += (b"Upgrade: ", b", ".join(head.values(b"upgrade")), b"\r\n")
+    elif closes:
+        parts.append(b"Connection: close\r\n")
+    if not head.dated and head.status >= 200:
+        parts += (b"Date: ", date, b"\r\n")
+    parts.append(_via(head) if passed_on else _FIRST_VIA[head.minor])
+    return b"".join(parts)
+
+
+def upgrade_offered(fields: RequestFields) -> bool:
+    """Whether the client's offer to change protocols is passed on. Not to h2c: it would hide requests from this gateway."""
+    return bool(fields.upgrade) and b"h2c" not in list_items(fields.upgrade)
+
+
+def upgrade_agreed(fields: RequestFields, head: ResponseHead) -> bool:
+    """Whether a 101 switches to something that the client has offered (RFC 9110 §7.8)."""
+    chosen = list_items(head.upgrade)
+    return bool(chosen) and upgrade_offered(fields) and set(chosen) <= set(list_items(fields.upgrade))
+
+
+def max_forwards(fields: RequestFields) -> int | None:
+    """How many more hops an OPTIONS or TRACE may take (RFC 9110 §7.6.2), or None if it does not say so in digits."""
+    values = fields.values(b"max-forwards")
+    return int(values[0]) if len(values) == 1 and values[0].isdigit() and len(values[0]) < 10 else None
+
+
+def _has_exact_length(fields: RequestFields) -> bool:
+    return fields.values(b"content-length") in ([], [b"%d" % fields.body])
+
+
+def _via(fields: FieldBlock) -> bytes:
+    """The last field, and the empty line."""
+    own = b"1.%d %s" % (fields.minor, PSEUDONYM)
+    return b"Via: %s\r\n\r\n" % b", ".join([*fields.values(b"via"), own])
+
+
+def _nominated(options: bytes) -> list[bytes]:
+    """The names in a Connection field that are names of fields to drop (RFC 9110 §7.6.1)."""
+    if options in (b"", b"keep-alive", b"close", b"upgrade"):
+        return []
+    return [name for name in list_items(options) if name not in _NEVER_NOMINATED]
+
+
+def _cut(fields: FieldBlock, marks: Iterable[Mark]) -> bytes:
+    """The field lines without the marked ones and without the empty line."""
+    parts = []
+    at = 0
+    for mark in marks:
+        parts.append(fields.raw[at : mark.start(1) - 1])
+        at = mark.end()
+    parts.append(fields.raw[at:-2])
+    return b"".join(parts)
+
+
+def _without(lines: bytes, names: Iterable[bytes]) -> bytes:
+    pattern = rb"(?mi)^(?:" + b"|".join(map(re.escape, names)) + rb"):[^\n]*\n"
+    return re.sub(pattern, b"", lines)
