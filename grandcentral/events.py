@@ -8,11 +8,13 @@ from __future__ import annotations
 
 # Each constant is the format; observe/ finds the name by the format, so no two may be equal.
 ASIDE_FAILED = "{key}: {why}"
+ADMIN_LATE_FAILURE = "{verb} {key} was accepted, and failed later: {why}"
 BACKEND_LOST = "{backend} does not answer: {why}"
 BACKEND_RETURNED = "{backend} answers again"
 BUG = "incident {incident}: {what}"
 JANITOR_FAILED = "the janitor could not deal with {key}"
 LOGS_MISSING = "{key}: its last log lines could not be had: {why}"
+MANIFEST_FAILED = "the manifest cannot be used, and {app} goes on without it: {why}"
 STACK_FOUND = "{key} was found running (generation {generation}, whole: {whole})"
 STACK_GIVES_WAY = "{key} gives way to {to}"
 STACK_IDLE = "{key} is idle: {step}"
@@ -21,3 +23,4 @@ STACK_OF_NO_APP = "{key} belongs to no app of this configuration and is removed"
 STACK_READY = "{key} is ready after {seconds} s"
 STACK_VANISHED = "{key} lost a service: {why}"
 START_FAILED = "{key} did not start: {why} Next attempt in {retry} s at the earliest."
+VERSION_FROM_MEMORY = "{app}/{name} is taken as it was last seen: {why}"

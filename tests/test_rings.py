@@ -45,11 +45,12 @@ OUTSIDE: dict[int, set[str]] = {
     0: {"attr", "attrs"},
     1: {"attr", "attrs", "zope.interface"},
     2: {"attr", "attrs", "zope.interface", "twisted"},
-    3: {"attr", "attrs", "zope.interface", "twisted", "docker", "requests", "urllib3"},
+    3: {"attr", "attrs", "zope.interface", "twisted", "OpenSSL", "service_identity"},
     4: {"attr", "attrs", "zope.interface", "twisted"},
 }
 # Single modules that may have more than their ring: what, and why it is right.
 BESIDES: dict[str, set[str]] = {
+    "backends": {"docker", "requests", "urllib3"},  # the engine's SDK, and the errors that come through it
     "config": {"yaml"},  # Compose files
     "interfaces": {"twisted.internet.defer"},  # the type of an answer that comes later
 }

@@ -1,1 +1,3 @@
-"""The operator's listener: health, stats, and the stack API."""
+"""The admin listener: health, statistics, and the operator's hand on the stacks."""
+
+from .site import AdminSite as AdminSite

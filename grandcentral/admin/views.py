@@ -1,0 +1,117 @@
+"""Stacks and their history as JSON. Durations say their unit; moments are RFC 3339 in UTC."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from datetime import UTC, datetime
+from urllib.parse import quote
+
+from attrs import frozen
+
+from ..core.history import Start
+from ..core.keys import Ambiguous, Key, unify
+from ..core.model import StackSnapshot, Version
+
+STACKS = "/api/v1/stacks"
+NO_NAME = "-"  # stands in paths for the name of an app that has one stack only
+
+
+@frozen
+class Moment:
+    """Now, on both clocks: ``monotonic`` is the one of snapshots, ``wall`` is seconds since the epoch."""
+
+    monotonic: float
+    wall: float
+
+    def date(self, monotonic: float) -> str:
+        return rfc3339(self.wall - (self.monotonic - monotonic))
+
+
+def stack(snapshot: StackSnapshot, now: Moment) -> dict[str, object]:
+    """One stack. What it does not have is null."""
+    used = max(snapshot.last_used, snapshot.last_byte)
+    busy = bool(snapshot.in_flight or snapshot.streams)
+    return {
+        "app": snapshot.key.app,
+        "name": snapshot.key.name,
+        "href": path(snapshot.key),
+        "state": snapshot.state,
+        "pinned": snapshot.pinned,
+        "generation": snapshot.generation,
+        "version": None if snapshot.version is None else version(snapshot.version),
+        "endpoint": None if snapshot.endpoint is None else str(snapshot.endpoint),
+        "ready_since": None if snapshot.ready_since is None else now.date(snapshot.ready_since),
+        "last_used": now.date(used) if used else None,
+        "idle_seconds": round(0.0 if busy else max(0.0, now.monotonic - used), 1) if used else None,
+        "in_flight": snapshot.in_flight,
+        "streams": snapshot.streams,
+        "waiting": snapshot.waiting,
+        "requests": snapshot.requests,
+        "bytes_in": snapshot.bytes_in,
+        "bytes_out": snapshot.bytes_out,
+        "progress": snapshot.progress or None,
+        "phases_ms": phases(snapshot.phases),
+        "failure": snapshot.failure,
+    }
+
+
+def version(version: Version) -> dict[str, object]:
+    return {"name": version.name, "image": version.image, "digest": version.digest, "commit": version.commit}
+
+
+def start(start: Start) -> dict[str, object]:
+    """One start of the past."""
+    return {
+        "generation": start.generation,
+        "began": rfc3339(start.began),
+        "took_ms": round(sum(start.phases.values()) * 1000),
+        "phases_ms": phases(start.phases),
+        "failure": start.failure,
+    }
+
+
+def stats(
+    snapshots: Iterable[StackSnapshot], version: str, uptime: float, capacity: tuple[int, int], now: Moment
+) -> dict[str, object]:
+    """The gateway in one document: itself, sums for each app, and each stack."""
+    known = sorted(snapshots, key=lambda snapshot: snapshot.key)
+    apps: dict[str, list[StackSnapshot]] = {}
+    for snapshot in known:
+        apps.setdefault(snapshot.key.app, []).append(snapshot)
+    return {
+        "gateway": {
+            "version": version,
+            "uptime_seconds": round(uptime, 1),
+            "held_requests": sum(snapshot.waiting for snapshot in known),
+            "slots_taken": capacity[0],
+            "max_stacks": capacity[1],
+        },
+        "apps": {name: _sums(stacks) for name, stacks in apps.items()},
+        "stacks": [stack(snapshot, now) for snapshot in known],
+    }
+
+
+def _sums(stacks: list[StackSnapshot]) -> dict[str, object]:
+    counted = ("in_flight", "streams", "waiting", "requests", "bytes_in", "bytes_out")
+    sums = {name: sum(getattr(snapshot, name) for snapshot in stacks) for name in counted}
+    return {"states": dict(Counter(snapshot.state for snapshot in stacks)), **sums}
+
+
+def find(snapshots: Iterable[StackSnapshot], key: Key) -> StackSnapshot | None:
+    """The stack of that key; one commit is found by its short and its long form."""
+    stacks = {snapshot.key: snapshot for snapshot in snapshots}
+    name = unify(key.name, (known.name for known in stacks if known.app == key.app)) if key.name else ""
+    return stacks.get(key) or (None if isinstance(name, Ambiguous) else stacks.get(Key(key.app, name)))
+
+
+def path(key: Key) -> str:
+    return f"{STACKS}/{quote(key.app, safe='')}/{quote(key.name or NO_NAME, safe='')}"
+
+
+def phases(phases: Mapping[str, float]) -> dict[str, int]:
+    return {phase: round(seconds * 1000) for phase, seconds in phases.items()}
+
+
+def rfc3339(wall: float) -> str:
+    return datetime.fromtimestamp(wall, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")

@@ -1,0 +1,348 @@
+"""/stats, and the operator's hand on the stacks."""
+
+from __future__ import annotations
+
+from urllib.parse import quote
+
+import pytest
+from attrs import evolve
+from twisted.internet.defer import Deferred
+from twisted.logger import globalLogPublisher
+from twisted.python.failure import Failure
+from zope.interface.verify import verifyObject
+
+from grandcentral import events
+from grandcentral.core.history import Start
+from grandcentral.core.keys import Key
+from grandcentral.core.model import Endpoint, LogTail, StackSnapshot, Version
+from grandcentral.core.tickets import Ticket
+from grandcentral.errors import AtCapacity, BackendUnavailable, ServiceExited, StackStopped, StartFailed, UnknownVersion
+from grandcentral.interfaces import IStackControl
+
+from .fakes import FakeControl, browser
+
+KEY = Key("quepid", "db139cf")
+HREF = "/api/v1/stacks/quepid/db139cf"
+DIGEST = "sha256:" + "a" * 64
+
+READY = StackSnapshot(  # at 1000 seconds, which is 13:04:05
+    KEY,
+    "ready",
+    generation=3,
+    last_used=940.0,
+    ready_since=400.0,
+    requests=7,
+    bytes_in=100,
+    bytes_out=2000,
+    endpoint=Endpoint("172.18.0.2", 3000),
+    version=Version("db139cf", "registry.example.com/quepid:db139cf", DIGEST),
+    phases={"pull": 1.5, "ready": 0.0304},
+)
+TICKET = Ticket(KEY, 3, Endpoint("172.18.0.2", 3000))
+
+
+def test_the_fake_is_a_stack_control() -> None:
+    assert verifyObject(IStackControl, FakeControl())
+
+
+# -- statistics ---------------------------------------------------------------------------------------------------------
+
+
+def test_a_stack_in_full() -> None:
+    assert browser((READY,)).ask("GET", "/stats").json["stacks"] == [
+        {
+            "app": "quepid",
+            "name": "db139cf",
+            "href": HREF,
+            "state": "ready",
+            "pinned": False,
+            "generation": 3,
+            "version": {
+                "name": "db139cf",
+                "image": "registry.example.com/quepid:db139cf",
+                "digest": DIGEST,
+                "commit": None,
+            },
+            "endpoint": "172.18.0.2:3000",
+            "ready_since": "2026-11-20T12:54:05.000Z",
+            "last_used": "2026-11-20T13:03:05.000Z",
+            "idle_seconds": 60.0,
+            "in_flight": 0,
+            "streams": 0,
+            "waiting": 0,
+            "requests": 7,
+            "bytes_in": 100,
+            "bytes_out": 2000,
+            "progress": None,
+            "phases_ms": {"pull": 1500, "ready": 30},
+            "failure": None,
+        }
+    ]
+
+
+def test_the_gateway_in_short() -> None:
+    client = browser((evolve(READY, waiting=2), StackSnapshot(Key("docs"), "starting", waiting=3)))
+    client.clock.advance(61.04)
+    assert client.ask("GET", "/stats").json["gateway"] == {
+        "version": "1.2.3",
+        "uptime_seconds": 61.0,
+        "held_requests": 5,
+        "slots_taken": 2,
+        "max_stacks": 20,
+    }
+
+
+def test_an_app_is_the_sum_of_its_stacks() -> None:
+    other = evolve(READY, key=Key("quepid", "beefbee"), in_flight=1, streams=2)
+    apps = browser((READY, other, StackSnapshot(Key("docs"), "starting"))).ask("GET", "/stats").json["apps"]
+    assert apps["quepid"] == {
+        "states": {"ready": 2},
+        "in_flight": 1,
+        "streams": 2,
+        "waiting": 0,
+        "requests": 14,
+        "bytes_in": 200,
+        "bytes_out": 4000,
+    }
+    assert apps["docs"]["states"] == {"starting": 1}
+
+
+def test_a_busy_stack_is_not_idle_however_old_its_last_request() -> None:
+    for busy in (evolve(READY, in_flight=1), evolve(READY, streams=1)):
+        assert browser((busy,)).ask("GET", "/stats").json["stacks"][0]["idle_seconds"] == 0
+
+
+def test_a_stack_that_was_never_used_has_no_last_use() -> None:
+    stack = browser((StackSnapshot(KEY, "queued"),)).ask("GET", "/stats").json["stacks"][0]
+    assert (stack["last_used"], stack["idle_seconds"], stack["ready_since"]) == (None, None, None)
+
+
+# -- looking ------------------------------------------------------------------------------------------------------------
+
+
+def test_stacks_are_listed_in_order() -> None:
+    stacks = (evolve(READY, key=Key("z", "1")), READY, evolve(READY, key=Key("docs")))
+    listed = browser(stacks).call("GET", "/api/v1/stacks").json["stacks"]
+    assert [stack["href"] for stack in listed] == ["/api/v1/stacks/docs/-", HREF, "/api/v1/stacks/z/1"]
+
+
+def test_one_stack_is_shown() -> None:
+    assert browser((READY,)).call("GET", HREF).json["state"] == "ready"
+
+
+def test_a_stack_without_a_name_is_called_by_a_dash() -> None:
+    assert browser((evolve(READY, key=Key("docs")),)).call("GET", "/api/v1/stacks/docs/-").json["app"] == "docs"
+
+
+def test_a_commit_is_found_by_its_short_form_unless_that_is_two() -> None:
+    client = browser((evolve(READY, key=Key("quepid", "db139cf0011")), evolve(READY, key=Key("other", "db139cf9999"))))
+    assert client.call("GET", HREF).json["name"] == "db139cf0011"
+    client.control.stacks += (evolve(READY, key=Key("quepid", "db139cf2222")),)
+    assert client.call("GET", HREF).status == 404
+
+
+def test_a_stack_that_is_not_there_is_a_problem_with_a_remedy() -> None:
+    response = browser().call("GET", HREF)
+    assert (response.status, response.json["type"]) == (404, "unknown-stack")
+    assert "start" in response.json["detail"]
+
+
+# -- starting -----------------------------------------------------------------------------------------------------------
+
+
+def test_a_start_is_accepted_and_goes_on() -> None:
+    client = browser((evolve(READY, state="starting"),))
+    exchange = client.send("POST", HREF + "/start", authorization="Bearer s3cret-tökén")
+    client.clock.advance(0)
+    response = exchange.response()
+    assert (response.status, response.fields["location"]) == (202, HREF)
+    assert response.json["state"] == "starting"
+    verb, key, _ = client.control.calls[0]
+    assert (verb, key) == ("start", KEY)
+    assert client.control.cancelled == []
+
+
+@pytest.mark.parametrize(
+    ("query", "fields"), [("?wait=30s", {}), ("?wait=30", {}), ("", {"prefer": "respond-async, wait=30"})]
+)
+def test_a_start_can_be_waited_for(query: str, fields: dict[str, str]) -> None:
+    client, exchange = started(query, **fields)
+    client.clock.advance(29)
+    assert not exchange.answered
+    client.control.stacks = (READY,)
+    client.control.calls[0][2].callback(TICKET)
+    assert exchange.response().status == 200
+    assert exchange.response().json["state"] == "ready"
+    exchange.leave()
+    assert client.clock.getDelayedCalls() == []
+
+
+def test_a_wait_that_was_too_short_is_answered_like_none() -> None:
+    client, exchange = started("?wait=30s")
+    client.clock.advance(30)
+    assert exchange.response().status == 202
+    assert exchange.response().json == {
+        "app": "quepid",
+        "name": "db139cf",
+        "href": HREF,
+        "state": "cold",
+        "pinned": False,
+    }
+
+
+def test_nobody_waits_for_longer_than_ten_minutes() -> None:
+    client, exchange = started("?wait=2h")
+    client.clock.advance(600)
+    assert exchange.response().status == 202
+
+
+@pytest.mark.parametrize("wait", ["soon", "-1s", "30x", "", "nan", "1e9", "٣"])
+def test_a_wait_that_cannot_be_read_is_refused_by_name(wait: str) -> None:
+    client = browser()
+    response = client.call("POST", f"{HREF}/start?wait={quote(wait)}")
+    assert (response.status, response.json["type"]) == (400, "invalid-wait")
+    assert client.control.calls == []
+
+
+def test_a_caller_who_leaves_does_not_end_the_start() -> None:
+    client, exchange = started("?wait=30s")
+    exchange.leave()
+    assert client.control.cancelled == []
+    assert client.clock.getDelayedCalls() == []
+
+
+@pytest.mark.parametrize(
+    ("reason", "status", "type"),
+    [
+        (UnknownVersion(KEY, "registry.example.com/quepid"), 404, "unknown-version"),
+        (AtCapacity(20, "all are busy", retry_after=2.5), 503, "at-capacity"),
+        (BackendUnavailable("Docker does not answer."), 503, "engine-unavailable"),
+        (StackStopped(KEY), 503, "stopped"),
+    ],
+)
+def test_a_refused_start_is_the_same_problem_that_a_client_would_get(reason: Exception, status: int, type: str) -> None:
+    client, exchange = started("?wait=30s")
+    client.control.calls[0][2].errback(reason)
+    response = exchange.response()
+    assert (response.status, response.json["type"], response.json["detail"]) == (status, type, str(reason))
+    assert response.fields.get("retry-after") == ("3" if type == "at-capacity" else None)
+
+
+def test_a_failed_start_brings_its_last_lines() -> None:
+    cause = ServiceExited("db exited with status 1", service="db", status=1, logs=(LogTail("db", ("no space", "bye")),))
+    client, exchange = started("?wait=30s")
+    client.control.calls[0][2].errback(StartFailed(KEY, cause))
+    response = exchange.response()
+    assert (response.status, response.json["logs"]) == (502, [{"service": "db", "lines": ["no space", "bye"]}])
+
+
+def test_an_app_that_is_not_configured() -> None:
+    for method, verb in (("POST", "start"), ("POST", "stop"), ("PUT", "pin"), ("DELETE", "pin")):
+        response = browser().call(method, f"/api/v1/stacks/nobody/db139cf/{verb}")
+        assert (response.status, response.json["type"]) == (404, "unknown-app")
+
+
+def test_what_fails_after_the_answer_is_in_the_log(clean_reactor: list[Failure]) -> None:
+    logged = []
+    client, exchange = started("")
+    client.clock.advance(0)
+    assert exchange.response().status == 202
+    globalLogPublisher.addObserver(logged.append)
+    client.control.calls[0][2].errback(StackStopped(KEY))
+    globalLogPublisher.removeObserver(logged.append)
+    assert [(event["log_format"], event["verb"], event["key"]) for event in logged] == [
+        (events.ADMIN_LATE_FAILURE, "start", KEY)
+    ]
+    assert clean_reactor == []
+
+
+def test_a_bug_after_the_answer_is_in_the_log_with_its_traceback(clean_reactor: list[Failure]) -> None:
+    client, _ = started("")
+    client.clock.advance(0)
+    client.control.calls[0][2].errback(ZeroDivisionError())
+    assert [failure.type for failure in clean_reactor] == [ZeroDivisionError]
+    clean_reactor.clear()
+
+
+def started(query: str, **fields: str):
+    client = browser()
+    return client, client.send("POST", f"{HREF}/start{query}", authorization="Bearer s3cret-tökén", **fields)
+
+
+# -- stopping and pinning -----------------------------------------------------------------------------------------------
+
+
+def test_a_stop_is_waited_for() -> None:
+    client = browser((READY,))
+    exchange = client.send("POST", HREF + "/stop", authorization="Bearer s3cret-tökén")
+    client.clock.advance(29)
+    assert not exchange.answered
+    client.control.stacks = ()
+    client.control.calls[0][2].callback(None)
+    assert (exchange.response().status, exchange.response().json["state"]) == (200, "cold")
+
+
+def test_a_stop_that_takes_long_goes_on_without_its_caller() -> None:
+    client = browser((evolve(READY, state="stopping"),))
+    exchange = client.send("POST", HREF + "/stop?wait=1s", authorization="Bearer s3cret-tökén")
+    client.clock.advance(1)
+    assert (exchange.response().status, exchange.response().json["state"]) == (202, "stopping")
+    assert client.control.cancelled == []
+
+
+@pytest.mark.parametrize(("method", "verb"), [("PUT", "pin"), ("DELETE", "unpin")])
+def test_a_pin_is_answered_when_it_is_durable(method: str, verb: str) -> None:
+    client = browser((evolve(READY, pinned=verb == "pin"),))
+    exchange = client.send(method, HREF + "/pin", authorization="Bearer s3cret-tökén")
+    asked, key, durable = client.control.calls[0]
+    assert (asked, key) == (verb, KEY)
+    assert not exchange.answered
+    durable.callback(None)
+    assert (exchange.response().status, exchange.response().json["pinned"]) == (200, verb == "pin")
+
+
+# -- history ------------------------------------------------------------------------------------------------------------
+
+
+def test_the_history_of_starts() -> None:
+    history = (
+        Start(KEY, 4, 1795179845.0, {"pull": 1.5, "ready": 0.25}),
+        Start(KEY, 3, 1795179800.0, {"pull": 9.0}, failure="db exited with status 1"),
+        Start(Key("other"), 1, 1795179700.0, {}),
+    )
+    client = browser(history=history)
+    assert client.call("GET", HREF + "/starts").json["starts"] == [
+        {
+            "generation": 4,
+            "began": "2026-11-20T13:04:05.000Z",
+            "took_ms": 1750,
+            "phases_ms": {"pull": 1500, "ready": 250},
+            "failure": None,
+        },
+        {
+            "generation": 3,
+            "began": "2026-11-20T13:03:20.000Z",
+            "took_ms": 9000,
+            "phases_ms": {"pull": 9000},
+            "failure": "db exited with status 1",
+        },
+    ]
+    assert len(client.call("GET", HREF + "/starts?limit=1").json["starts"]) == 1
+
+
+@pytest.mark.parametrize("limit", ["0", "-1", "1001", "many", "9" * 5000])
+def test_a_limit_that_is_none_is_refused(limit: str) -> None:
+    response = browser().call("GET", f"{HREF}/starts?limit={limit}")
+    assert (response.status, response.json["type"]) == (400, "invalid-limit")
+
+
+def test_a_manifest_that_fails_is_an_incident(clean_reactor: list[Failure]) -> None:
+    client = browser()
+
+    class Broken:
+        def starts(self, key: Key, limit: int) -> Deferred:
+            raise OSError("disk full")
+
+    object.__setattr__(client.site.resource._api, "manifest", Broken())
+    assert client.call("GET", HREF + "/starts").status == 500
+    clean_reactor.clear()
