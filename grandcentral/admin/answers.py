@@ -8,7 +8,8 @@ from math import ceil
 
 from attrs import define, field, frozen
 
-from ..errors import Refusal, StartFailed
+from ..errors import Refusal
+from ..problems import MEDIA_TYPE, incident, problem, problem_type
 
 
 @frozen
@@ -40,28 +41,18 @@ def document(value: object, status: int = 200, **fields: str) -> Answer:
 
 
 def refused(reason: Refused) -> Answer:
-    return _problem(reason.status, reason.type, reason.title, reason.detail, {}, reason.fields)
+    body = {"type": problem_type(reason.type), "title": reason.title, "status": reason.status, "detail": reason.detail}
+    return Answer(reason.status, _json(body), MEDIA_TYPE, reason.fields)
 
 
 def refusal(reason: Refusal) -> Answer:
-    """One of ours, in its own words. A failed start brings the last lines of its services along."""
-    more: dict[str, object] = {}
-    if isinstance(reason, StartFailed):
-        more["logs"] = [{"service": tail.service, "lines": tail.lines} for tail in reason.cause.logs]
+    """One of ours, as a program that came in by the front door would get it."""
     fields = {} if reason.retry_after is None else {"Retry-After": str(max(1, ceil(reason.retry_after)))}
-    return _problem(reason.status, reason.type, reason.title, str(reason), more, fields)
+    return Answer(reason.status, _json(problem(reason)), MEDIA_TYPE, fields)
 
 
-def bug(incident: str) -> Answer:
-    detail = f"Something went wrong inside the gateway. Its log has the traceback under incident {incident}."
-    return _problem(500, "internal", "Internal error", detail, {"incident": incident}, {})
-
-
-def _problem(
-    status: int, type: str, title: str, detail: str, more: Mapping[str, object], fields: Mapping[str, str]
-) -> Answer:
-    body = {"type": type, "title": title, "status": status, "detail": detail, **more}
-    return Answer(status, _json(body), "application/problem+json", fields)
+def bug(number: str) -> Answer:
+    return Answer(500, _json(incident(number)), MEDIA_TYPE)
 
 
 def _json(value: object) -> bytes:

@@ -7,7 +7,7 @@ another way.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Collection
+from collections.abc import Callable
 from ipaddress import ip_address
 
 from twisted.internet.address import IPv4Address, IPv6Address
@@ -19,7 +19,7 @@ from twisted.web import resource, server
 from ..core.keys import normalise_host
 from ..errors import Refusal
 from ..interfaces import IManifest, IStackControl
-from .access import Caller, Doors
+from .access import Caller, check
 from .answers import Answer, Refused, bug, refusal, refused, text
 from .api import ROUTES, Api
 from .health import Checks
@@ -40,7 +40,6 @@ class AdminSite(server.Site):
     :param checks: what /readyz asks: name to a function whose Deferred fires with None, or fails with a sentence.
     :param token: what the API asks for as bearer token; None closes it. Health, and for local callers /stats, need none.
     :param clock: the clock of the stacks, and of everything that waits here.
-    :param hosts: names by which the listener may be called, besides localhost and any IP address.
     """
 
     def __init__(
@@ -52,11 +51,10 @@ class AdminSite(server.Site):
         token: str | None,
         version: str,
         clock: IReactorTime,
-        hosts: Collection[str] = (),
         wall: Callable[[], float] = time.time,
     ) -> None:
         api = Api(control, manifest, checks, version, clock, wall, began=clock.seconds())
-        super().__init__(_Everything(api, Doors(token, frozenset(hosts))), reactor=clock)
+        super().__init__(_Everything(api, token), reactor=clock)
         self.noisy = False
 
 
@@ -65,10 +63,10 @@ class _Everything(resource.Resource):
 
     isLeaf = True
 
-    def __init__(self, api: Api, doors: Doors) -> None:
+    def __init__(self, api: Api, token: str | None) -> None:
         super().__init__()
         self._api = api
-        self._doors = doors
+        self._token = token
 
     def render(self, request: server.Request) -> int:
         # A caller who leaves takes what is being done for him alone with him; nobody is left to be answered.
@@ -83,7 +81,7 @@ class _Everything(resource.Resource):
         method = request.method.decode("ascii", "replace")
         segments = [segment.decode("utf-8", "replace") for segment in request.postpath or []]
         route, variables = find(ROUTES, method, segments)
-        self._doors.check(route.access, _caller(request))
+        check(route.access, _caller(request), self._token)
         return await route.serve(self._api, Call(variables, _query(request), _fields(request)))
 
 

@@ -33,7 +33,7 @@ def test_nothing_is_stored_sniffed_or_framed(path: str) -> None:
 def test_an_unknown_path_is_a_problem(path: str) -> None:
     response = browser().call("GET", path)
     assert (response.status, response.fields["content-type"]) == (404, "application/problem+json")
-    assert (response.json["status"], response.json["type"]) == (404, "not-found")
+    assert (response.json["status"], response.json["type"]) == (404, "/problems/not-found")
 
 
 @pytest.mark.parametrize(
@@ -65,7 +65,7 @@ def test_a_bug_is_an_incident_whose_number_is_in_the_log(clean_reactor: list[Fai
     client = browser()
     client.control.capacity = lambda: 1 / 0  # type: ignore[assignment]
     response = client.ask("GET", "/stats")
-    assert (response.status, response.json["type"]) == (500, "internal")
+    assert (response.status, response.json["type"]) == (500, "/problems/internal-error")
     assert response.json["incident"] in response.json["detail"]
     assert "division" not in response.body.decode()
     assert [failure.type for failure in clean_reactor] == [ZeroDivisionError]

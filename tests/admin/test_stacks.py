@@ -143,7 +143,7 @@ def test_a_commit_is_found_by_its_short_form_unless_that_is_two() -> None:
 
 def test_a_stack_that_is_not_there_is_a_problem_with_a_remedy() -> None:
     response = browser().call("GET", HREF)
-    assert (response.status, response.json["type"]) == (404, "unknown-stack")
+    assert (response.status, response.json["type"]) == (404, "/problems/unknown-stack")
     assert "start" in response.json["detail"]
 
 
@@ -200,7 +200,7 @@ def test_nobody_waits_for_longer_than_ten_minutes() -> None:
 def test_a_wait_that_cannot_be_read_is_refused_by_name(wait: str) -> None:
     client = browser()
     response = client.call("POST", f"{HREF}/start?wait={quote(wait)}")
-    assert (response.status, response.json["type"]) == (400, "invalid-wait")
+    assert (response.status, response.json["type"]) == (400, "/problems/invalid-wait")
     assert client.control.calls == []
 
 
@@ -224,7 +224,7 @@ def test_a_refused_start_is_the_same_problem_that_a_client_would_get(reason: Exc
     client, exchange = started("?wait=30s")
     client.control.calls[0][2].errback(reason)
     response = exchange.response()
-    assert (response.status, response.json["type"], response.json["detail"]) == (status, type, str(reason))
+    assert (response.status, response.json["type"], response.json["detail"]) == (status, f"/problems/{type}", str(reason))
     assert response.fields.get("retry-after") == ("3" if type == "at-capacity" else None)
 
 
@@ -239,7 +239,7 @@ def test_a_failed_start_brings_its_last_lines() -> None:
 def test_an_app_that_is_not_configured() -> None:
     for method, verb in (("POST", "start"), ("POST", "stop"), ("PUT", "pin"), ("DELETE", "pin")):
         response = browser().call(method, f"/api/v1/stacks/nobody/db139cf/{verb}")
-        assert (response.status, response.json["type"]) == (404, "unknown-app")
+        assert (response.status, response.json["type"]) == (404, "/problems/unknown-app")
 
 
 def test_what_fails_after_the_answer_is_in_the_log(clean_reactor: list[Failure]) -> None:
@@ -333,7 +333,7 @@ def test_the_history_of_starts() -> None:
 @pytest.mark.parametrize("limit", ["0", "-1", "1001", "many", "9" * 5000])
 def test_a_limit_that_is_none_is_refused(limit: str) -> None:
     response = browser().call("GET", f"{HREF}/starts?limit={limit}")
-    assert (response.status, response.json["type"]) == (400, "invalid-limit")
+    assert (response.status, response.json["type"]) == (400, "/problems/invalid-limit")
 
 
 def test_a_manifest_that_fails_is_an_incident(clean_reactor: list[Failure]) -> None:
