@@ -124,6 +124,7 @@ class Stack:
             self.handle(Event.FOUND_BROKEN)
             return
         self.ticket = Ticket(self.key, self.generation, found.endpoint, open=False, last_used=last_used)
+        self.ready_since = last_used  # it has been up at least since then
         self.handle(Event.ADOPTED_PAUSED if found.paused else Event.ADOPTED)
 
     def when_settled(self) -> Deferred[None]:
