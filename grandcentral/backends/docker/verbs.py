@@ -1,0 +1,220 @@
+"""What we ask of the engine, one function for each thing; blocking, run in a thread of calls.py with its client.
+
+Here alone is decided which refusals mean that things are as they should be: "not there" when removing, "already" when
+pausing. All others are left to translate.py.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from functools import partial
+from threading import Event
+from typing import Any
+
+from docker.errors import APIError, ImageNotFound, NotFound
+
+from ...core.keys import Key
+from .client import Client, Stream
+from .labels import Labels, filters
+from .references import Reference
+from .seen import Seen, seen
+from .translate import pull_refused, words
+
+# -- looking ------------------------------------------------------------------------------------------------------------
+
+
+def containers(client: Client, instance: str, key: Key | None = None) -> list[Seen]:
+    """All containers of this gateway, or of one stack, whatever their state."""
+    looked_at = (look(client, one) for one in container_ids(client, instance, key))
+    return [one for one in looked_at if one is not None]
+
+
+def container_ids(client: Client, instance: str, key: Key | None = None) -> list[str]:
+    return [entry["Id"] for entry in client.containers(all=True, filters=filters(instance, key))]
+
+
+def look(client: Client, container: str) -> Seen | None:
+    """None if it is not there."""
+    try:
+        return seen(client.inspect_container(container))
+    except NotFound:
+        return None
+
+
+def networks(client: Client, instance: str, key: Key | None = None) -> dict[str, Labels]:
+    """The networks of this gateway, or of one stack: id -> labels."""
+    return {one["Id"]: one["Labels"] or {} for one in client.networks(filters=filters(instance, key))}
+
+
+def volumes(client: Client, instance: str, key: Key | None = None) -> dict[str, Labels]:
+    """The volumes of this gateway, or of one stack: name -> labels."""
+    return {one["Name"]: one["Labels"] or {} for one in client.volumes(filters=filters(instance, key))["Volumes"] or ()}
+
+
+LONGEST_LINE = 2000  # characters
+
+
+def tail(client: Client, container: str, lines: int) -> tuple[str, ...]:
+    """The last lines that a container printed on both of its streams; none if it is not there."""
+    try:
+        printed: bytes = client.logs(container, tail=lines)
+    except NotFound:
+        return ()
+    return tuple(line[:LONGEST_LINE] for line in printed.decode(errors="replace").splitlines()[-lines:])
+
+
+# -- images -------------------------------------------------------------------------------------------------------------
+
+
+def image(client: Client, reference: Reference) -> Mapping[str, Any] | None:
+    """``ImageInspect``; None if the engine does not have it."""
+    try:
+        return client.inspect_image(str(reference))
+    except ImageNotFound:
+        return None
+
+
+class Pull:
+    """One pull, which another thread may end."""
+
+    def __init__(self, image: Reference, auth: Mapping[str, str] | None, platform: str | None) -> None:
+        self._image, self._auth, self._platform = image, auth, platform
+        self._aborted = Event()
+        self._stream: Stream | None = None
+
+    def abort(self) -> None:
+        self._aborted.set()
+        if self._stream is not None:
+            self._stream.close()
+
+    def run(self, client: Client, progress: Callable[[str], None]) -> None:
+        """:param progress: called in this thread with "12 of 40 MB". Raises ImageUnavailable in the registry's words."""
+        try:
+            self._stream = client.pulling(self._image, self._auth, self._platform)
+        except APIError as error:
+            if error.status_code in (502, 503, 504):
+                raise
+            raise pull_refused(str(self._image), words(error)) from error
+        if self._aborted.is_set():
+            self._stream.close()
+        layers: dict[str, tuple[int, int]] = {}
+        said = ""
+        for line in self._stream:
+            if "error" in line:
+                raise pull_refused(str(self._image), line["error"])
+            now = summary(layers, line)
+            if now != said:
+                said = now
+                progress(said)
+
+
+def summary(layers: dict[str, tuple[int, int]], line: Mapping[str, Any]) -> str:
+    """Enter one line of progress into ``layers`` (id -> bytes here, bytes in all); what they come to, "12 of 40 MB"."""
+    detail = line.get("progressDetail") or {}
+    if line.get("status") == "Downloading" and detail.get("total"):
+        layers[line["id"]] = detail["current"], detail["total"]
+    elif line.get("status") == "Download complete" and line.get("id") in layers:
+        layers[line["id"]] = (layers[line["id"]][1],) * 2
+    here, total = (sum(sizes) / 1e6 for sizes in zip(*layers.values(), strict=True)) if layers else (0, 0)
+    return f"{here:.0f} of {total:.0f} MB" if total else ""
+
+
+# -- making -------------------------------------------------------------------------------------------------------------
+
+
+def create(client: Client, name: str, body: Mapping[str, Any], files: Mapping[str, bytes], platform: str | None) -> str:
+    """Create a container and put files into it: directory -> tar archive. Its id."""
+    made: str = client.create_container_from_config(dict(body), name, platform)["Id"]
+    for directory, archive in files.items():
+        client.put_archive(made, directory, archive)
+    return made
+
+
+def join(client: Client, container: str, network: str, aliases: list[str]) -> None:
+    client.connect_container_to_network(container, network, aliases=aliases)
+
+
+def start(client: Client, container: str) -> Seen | None:
+    """Start it; what it looks like then, for only now has it got its addresses."""
+    client.start(container)
+    return look(client, container)
+
+
+def probe_begin(client: Client, container: str, test: tuple[str, ...]) -> str | None:
+    """Run a command in a container: what to ask ``probe_result`` about. None if the container does not run."""
+    try:
+        return client.exec_begin(container, test)
+    except APIError as error:
+        if error.status_code in (404, 409):
+            return None
+        raise
+
+
+def probe_result(client: Client, probe: str) -> int | None:
+    """The exit status of that command; None while it runs."""
+    try:
+        result = client.exec_inspect(probe)
+    except NotFound:  # the container went away, and its commands with it
+        return -1
+    return None if result["Running"] else result["ExitCode"]
+
+
+# -- freezing and taking away -------------------------------------------------------------------------------------------
+
+
+def pause(client: Client, container: str) -> None:
+    unless_already(client.pause, container, "already paused")
+
+
+def unpause(client: Client, container: str) -> None:
+    unless_already(client.unpause, container, "not paused")
+
+
+def unless_already(call: Callable[[str], object], container: str, already: str) -> None:
+    try:
+        call(container)
+    except APIError as error:
+        if already not in words(error):
+            raise
+
+
+def stop(client: Client, container: str) -> None:
+    """Ask it to end, and kill it after its grace period. Fine if it is not running or not there."""
+    try:
+        grace = client.inspect_container(container)["Config"].get("StopTimeout", 10)
+        client.stop(container, timeout=grace)
+    except NotFound:
+        return
+
+
+# These return why something is still there, or None: who removes looks again anyway, and has more than one try.
+
+
+def remove_container(client: Client, container: str) -> str | None:
+    """Kill and remove it with its anonymous volumes."""
+    return refusal(lambda: client.remove_container(container, v=True, force=True))
+
+
+def remove_network(client: Client, network: str) -> str | None:
+    """Remove it, and whatever somebody else has connected to it from it."""
+    said = refusal(lambda: client.remove_network(network))
+    if said is not None and "active endpoints" in said:
+        for guest in client.inspect_network(network)["Containers"]:
+            refusal(partial(client.disconnect_container_from_network, guest, network, force=True))
+        said = refusal(lambda: client.remove_network(network))
+    return said
+
+
+def remove_volume(client: Client, volume: str) -> str | None:
+    return refusal(lambda: client.remove_volume(volume, force=True))
+
+
+def refusal(call: Callable[[], object]) -> str | None:
+    """What the engine said if it would not; None if it did, or had nothing to do."""
+    try:
+        call()
+    except NotFound:
+        return None
+    except APIError as error:
+        return words(error)
+    return None

@@ -1,0 +1,65 @@
+"""What is kept of a stack while its containers are to run, and what is said when one of them dies."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from functools import partial
+
+from attrs import define, field
+
+from ...core.keys import Key
+from ...core.model import LogTail
+from ...errors import EngineUnavailable, ServiceExited
+from . import verbs
+from .calls import Calls
+from .translate import ended_how
+from .waiting import together
+
+LAST_LINES = 50
+
+Ended = Callable[[str, int | None], None]  # (service, exit status, or None if the container is gone altogether)
+
+
+@define(eq=False)
+class Watch:
+    """The containers of one generation of a stack, and whom to tell when one of them ends.
+
+    A container is entered as soon as it has been created: its death may be heard of before its start has been.
+    """
+
+    key: Key
+    generation: int
+    tasks: frozenset[str]
+    containers: dict[str, str] = field(factory=dict)  # id -> service
+    ended: Ended = lambda service, status: None  # may be told twice of one death
+
+
+async def tails(calls: Calls, containers: Mapping[str, str], lines: int) -> tuple[LogTail, ...]:
+    """The last lines of each service, in the order of ``containers`` (id -> service)."""
+    printed = await together(
+        *(calls.quick(partial(verbs.tail, container=container, lines=lines)) for container in containers)
+    )
+    return tuple(LogTail(service, tail) for service, tail in zip(containers.values(), printed, strict=True))
+
+
+async def last_words(calls: Calls, watch: Watch, first: str) -> tuple[LogTail, ...]:
+    """The last lines of every service that has printed any, those of ``first`` first; none if the engine is away."""
+    ordered = dict(sorted(watch.containers.items(), key=lambda entry: entry[1] != first))
+    try:
+        return tuple(tail for tail in await tails(calls, ordered, LAST_LINES) if tail.lines)
+    except EngineUnavailable:
+        return ()
+
+
+async def obituary(calls: Calls, watch: Watch, service: str, status: int | None) -> ServiceExited:
+    """What is to be said of a service that died. What cannot be had any more, for its container or the engine is gone too,
+    is left out."""
+    bodies = [container for container, name in watch.containers.items() if name == service]
+    try:
+        looks = [await calls.quick(partial(verbs.look, container=one)) for one in bodies]
+    except EngineUnavailable:
+        looks = []
+    body = next((look for look in looks if look is not None and look.status is not None), None)
+    status = body.status if body else status
+    why = ended_how(service, status, body is not None and body.oom, body.memory if body else None)
+    return ServiceExited(why, logs=await last_words(calls, watch, service), service=service, status=status)
