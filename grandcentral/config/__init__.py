@@ -1,1 +1,7 @@
-"""The configuration file: read, checked whole, turned into values."""
+"""The configuration: one TOML file, checked whole against one schema, as a frozen value."""
+
+from .configuration import Admin, Configuration, Docker, Gateway, Log, Registry
+from .effective import effective
+from .loading import load
+
+__all__ = ["Admin", "Configuration", "Docker", "Gateway", "Log", "Registry", "effective", "load"]

@@ -1,0 +1,232 @@
+"""From an ``[apps.NAME]`` table to a core.model.App: which backend it is for, and whether its keys go together."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+from attrs import frozen
+
+from ..core.compose import SAMPLE, ComposeTemplate
+from ..core.keys import GIT_HASH, parse_pattern
+from ..core.model import App, IdlePolicy, ReadyPolicy, Template
+from ..core.problems import Invalid
+from ..core.procfile import CommandTemplate
+from . import compose, files, images
+from .findings import Findings
+from .reading import Section
+from .schema import APP_NAME, APPS, DOCKER, PROCESS, STATIC
+from .templates import SingleImage
+
+Trouble = Iterator[tuple[str, str]]
+"""Pairs of a key and what is wrong with it."""
+
+
+@frozen
+class Makers:
+    """What makes templates; arguments, so that tests can do without files."""
+
+    compose: Callable[..., ComposeTemplate] = compose.load
+    command: Callable[..., Template] = CommandTemplate
+
+
+def with_defaults(section: Section, address: str) -> Section:
+    """The section with those defaults that depend on what the app is made of; ``address`` is that of all apps."""
+    match backend_of(section):
+        case "process":
+            defaults = {"serves": "web", "procfile": None if "command" in section.given else "Procfile"}
+        case "docker":
+            defaults = {"address": address}
+        case _:
+            defaults = {}
+    return section.filled({key: value for key, value in defaults.items() if key not in section.given})
+
+
+def app(name: str, section: Section, findings: Findings, makers: Makers) -> App | None:
+    """The app of a section with its defaults, or None with the reasons in ``findings``."""
+    if not APP_NAME.fullmatch(name):
+        findings.wrong(section.path, f'"{name}" is no name for an app: write at most 63 lower-case letters, digits, - and _')
+    backend = backend_of(section)
+    for key, text in contradictions(section, backend):
+        findings.wrong((*section.path, key) if key else section.path, text)
+    template = _template(section, backend, findings, makers)
+    if backend is None:
+        return None
+    image = section["image"]
+    return App(
+        name=name,
+        backend=backend,
+        hosts=section["host"] or (),
+        version=section["version"] or "",
+        image=f"{image}:{section['tag']}" if image and section["tag"] else image,
+        git=str(section["git"]) if section["git"] else None,
+        template=template,
+        upstream=section["upstream"],
+        address=section["address"] or "container",
+        ready=_ready(section["ready"]),
+        idle=_idle(section["idle"]) if backend != STATIC else IdlePolicy(None, None),
+        start_within=section["start_within"],
+    )
+
+
+def backend_of(section: Section) -> str | None:
+    """What runs the app, by what it is made of."""
+    for key, backend in (("upstream", STATIC), ("git", PROCESS), ("compose", DOCKER), ("image", DOCKER)):
+        if key in section.given:
+            return backend
+    return None
+
+
+# -- what goes together -------------------------------------------------------------------------------------------------
+
+
+def contradictions(section: Section, backend: str | None) -> Trouble:
+    """Everything about the keys of one app that can be told without opening a file."""
+    if "host" not in section.given:
+        yield "", 'needs a host: add one such as host = "{version}.review.example.com"'
+    if backend is None:
+        yield "", "does not say what it is: add upstream (always runs elsewhere), git, compose, or image"
+    else:
+        yield from _strangers(section, backend)
+        yield from _hosts(section, backend)
+        yield from _made_of(section, backend)
+    yield from _policies(section)
+
+
+def _strangers(section: Section, backend: str) -> Trouble:
+    """Keys that mean nothing to this backend."""
+    decides = {STATIC: "upstream", PROCESS: "git", DOCKER: "compose" if "compose" in section.given else "image"}[backend]
+    for setting in APPS.settings:
+        if setting.key in section.given and setting.backends and backend not in setting.backends:
+            yield setting.key, f"means nothing together with {decides}: remove one of them"
+
+
+def _hosts(section: Section, backend: str) -> Trouble:
+    """Whether the hosts have a place for a version if, and only if, there are versions."""
+    if "version" in section.given and section["version"] is None:
+        return
+    for text in section["host"] or ():
+        variables = parse_pattern(text).variables
+        if backend == STATIC:
+            if variables:
+                yield (
+                    "host",
+                    f'"{text}" has a variable, and an upstream is one thing: write a host, or "*.example.com" for many',
+                )
+        elif section["version"] is None:
+            if variables:
+                yield "host", f'"{text}" has a variable, and the app has no versions: add version = "git-hash" or "name"'
+        elif not variables:
+            yield "host", f'"{text}" has no place for the version: write one such as "{{version}}.review.example.com"'
+        elif section["version"] == GIT_HASH and len(variables) > 1:
+            yield (
+                "host",
+                f'"{text}" has {len(variables)} variables, and a git hash is one: use version = "name", or one variable',
+            )
+
+
+def _made_of(section: Section, backend: str) -> Trouble:
+    serves = section["serves"]
+    port = serves.partition(":")[2] if serves else ""
+    if port and not 0 < int(port) < 65536:
+        yield "serves", f"{port} is not a port: write one from 1 to 65535"
+    if backend == PROCESS:
+        if "version" not in section.given or section["version"] not in (None, GIT_HASH):
+            yield "version", 'must be "git-hash" for an app out of a Git repository'
+        if port:
+            yield "serves", f'has a port, but a process is told its port in $PORT: write serves = "{serves.partition(":")[0]}"'
+    if backend == DOCKER:
+        yield from _images(section)
+        if "serves" not in section.given:
+            yield "", 'needs serves, the service that answers requests and its port: add one such as serves = "web:3000"'
+        elif serves and not port and "compose" not in section.given:
+            yield "serves", f'has no port: write one such as serves = "{serves}:3000"'
+        if section["allow"] and "compose" not in section.given:
+            yield "allow", "is about Compose files, and there is none: remove it"
+
+
+def _images(section: Section) -> Trouble:
+    if "image" in section.given:
+        if section["image"] and ("version" not in section.given or section["version"]):
+            try:
+                images.reference(section["image"], section["tag"], section["version"] is not None)
+            except ValueError as error:
+                yield ("tag" if "tag" in section.given else "image"), str(error)
+    elif "tag" in section.given:
+        yield "tag", "is the tag of image, and there is none: add image"
+    elif "version" in section.given:
+        yield "version", "needs an image, for a version exists if the registry has it: add image with {version} in its tag"
+
+
+def _policies(section: Section) -> Trouble:
+    ready, idle = section["ready"], section["idle"]
+    if ready["tcp"] and ready.given & {"http", "below"}:
+        yield "ready", "asks for tcp and for an HTTP answer: remove tcp, or http and below"
+    if idle["pause"] != math.inf and idle["pause"] >= idle["stop"]:
+        yield "idle", "pauses no sooner than it stops: make pause shorter than stop, or remove it"
+
+
+# -- what it is made of -------------------------------------------------------------------------------------------------
+
+
+def _ready(section: Section) -> ReadyPolicy:
+    return ReadyPolicy(None if section["tcp"] else section["http"], section["within"], section["below"])
+
+
+def _idle(section: Section) -> IdlePolicy:
+    return IdlePolicy(*(None if section[key] == math.inf else section[key] for key in ("pause", "stop")))
+
+
+def _template(section: Section, backend: str | None, findings: Findings, makers: Makers) -> Template | None:
+    """None if there is none, or if it cannot be made; then ``findings`` has the reasons."""
+    if "compose" in section.given:
+        return _from_compose(section, findings, makers) if section["compose"] and section["serves"] else None
+    template: Template | None = None
+    environment = section["environment"] or {}
+    if backend == PROCESS:
+        serves, command = section["serves"] or "web", section["command"]
+        template = makers.command(
+            {serves: command} if command else None, section["procfile"] or "Procfile", serves, environment
+        )
+        _check_repository(section, findings)
+    service, _, port = (section["serves"] or "").partition(":")
+    if backend == DOCKER and section["image"] and port:
+        template = SingleImage(section["image"], service, int(port), environment)
+    if template is not None:
+        try:
+            template.render(SAMPLE)
+        except Invalid as invalid:
+            for problem in invalid.problems:
+                findings.wrong((*section.path, *problem.place.split(".")), problem.text)
+    return template
+
+
+def _check_repository(section: Section, findings: Findings) -> None:
+    path = section["git"]
+    try:
+        if path is not None and not files.is_repository(path):
+            raise ValueError(f"{path} is not a Git repository")
+    except ValueError as error:
+        findings.wrong((*section.path, "git"), str(error))
+
+
+def _from_compose(section: Section, findings: Findings, makers: Makers) -> Template | None:
+    path, where = section["compose"], (*section.path, "compose")
+    try:
+        template = makers.compose(
+            files.read_text(path),
+            filename=str(path),
+            serves=section["serves"],
+            allow=frozenset(section["allow"]),
+            environment=section["environment"] or {},
+            read_file=lambda name: Path(name).read_bytes(),
+        )
+    except ValueError as error:
+        findings.wrong(where, str(error))
+        return None
+    except Invalid as invalid:
+        findings.take(where, invalid.problems)
+        return None
+    findings.take(where, template.warnings)
+    return template

@@ -1,0 +1,71 @@
+"""The configuration as a value: what a file and the environment say, checked, with every default filled in."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+from attrs import field, frozen
+
+from ..core.model import App, Limits
+from ..core.problems import Problem
+from .reading import Section
+
+
+@frozen
+class Gateway:
+    listen: tuple[str, ...]  # Twisted endpoint strings
+    url: str  # with {host} in it
+    state: Path
+    workers: int = 0
+
+    def url_of(self, host: str) -> str:
+        """The URL under which clients reach a host, without a path: "http://db139cf.review.localhost:8080"."""
+        return self.url.replace("{host}", host)
+
+
+@frozen
+class Admin:
+    listen: str
+    token: str | None = field(repr=False, default=None)  # None: nothing can be changed
+
+
+@frozen
+class Docker:
+    host: str  # URL
+    instance: str
+    address: str  # "container" or "published", for apps that say nothing else
+
+
+@frozen
+class Registry:
+    """``name`` is the host, with its port if it has one."""
+
+    name: str
+    insecure: bool = False
+    username: str | None = None
+    password: str | None = field(repr=False, default=None)
+
+
+@frozen
+class Log:
+    format: str  # "text" or "json"
+    level: str  # as twisted.logger.LogLevel names them
+
+
+@frozen
+class Configuration:
+    """``http`` has every key of the ``[http]`` table: durations in seconds, sizes in bytes, lists as tuples."""
+
+    path: Path
+    gateway: Gateway
+    admin: Admin
+    limits: Limits
+    http: Mapping[str, float | int | tuple[str, ...]]
+    log: Log
+    docker: Docker
+    registries: Mapping[str, Registry]
+    apps: tuple[App, ...]
+    warnings: tuple[Problem, ...] = ()
+    sections: Mapping[str, Section | Mapping[str, Section]] = field(factory=dict, repr=False, eq=False)
+    """The tables as read, for :func:`grandcentral.config.effective`."""

@@ -1,0 +1,71 @@
+"""Where to listen: the part of Twisted's endpoint strings that the gateway takes, checked without Twisted."""
+
+from __future__ import annotations
+
+import re
+
+from attrs import frozen
+
+_FIELDS = {
+    "tcp": {"port", "interface", "backlog"},
+    "unix": {"address", "mode", "backlog", "lockfile"},
+    "systemd": {"domain", "index", "name"},
+}
+_POSITIONAL = {"tcp": "port", "unix": "address", "systemd": "domain"}
+_LATER = {"tls", "ssl", "haproxy"}
+HELP = '"tcp:8080", "tcp:8080:interface=127.0.0.1", "unix:/run/gateway.sock" or "systemd:domain=INET:index=0"'
+
+
+@frozen
+class Listen:
+    """An endpoint string taken apart. ``port`` and ``interface`` are of TCP; ``interface`` "" is every one."""
+
+    text: str
+    kind: str
+    port: int | None = None
+    interface: str = ""
+
+    def collides(self, other: Listen) -> bool:
+        """Whether both cannot be listened on at once."""
+        if self.kind != "tcp" or other.kind != "tcp":
+            return self.text == other.text
+        return (
+            bool(self.port)
+            and self.port == other.port
+            and (self.interface == other.interface or not (self.interface and other.interface))
+        )
+
+
+def parse(text: str) -> Listen:
+    """Raises ValueError with a sentence."""
+    kind, *parts = (part.replace("\\:", ":") for part in re.split(r"(?<!\\):", text))
+    if kind in _LATER:
+        raise ValueError(f'"{text}": {kind}: endpoints are not in this version yet; write one such as {HELP}')
+    if kind not in _FIELDS:
+        raise ValueError(f'"{text}" is not an endpoint: write one such as {HELP}')
+    fields = {}
+    for index, part in enumerate(parts):
+        name, equals, value = part.partition("=")
+        if not equals:
+            name, value = (_POSITIONAL[kind], part) if index == 0 else (part, "")
+        if name not in _FIELDS[kind]:
+            raise ValueError(f'"{text}": a {kind}: endpoint takes {", ".join(sorted(_FIELDS[kind]))}, not "{name}"')
+        fields[name] = value
+    if kind == "systemd":
+        if fields.get("domain") not in ("INET", "INET6", "UNIX") or ("index" in fields) == ("name" in fields):
+            raise ValueError(f'"{text}" needs a domain (INET, INET6, UNIX) and either index= or name=')
+        if "index" in fields and not _decimal(fields["index"]):
+            raise ValueError(f'"{text}": "{fields["index"]}" is not an index')
+        return Listen(text, kind)
+    if not fields.get(_POSITIONAL[kind]):
+        raise ValueError(f'"{text}" names no {_POSITIONAL[kind]}: write one such as {HELP}')
+    if kind == "unix":
+        return Listen(text, kind)
+    port = fields["port"]
+    if not _decimal(port) or int(port) > 65535:
+        raise ValueError(f'"{text}": "{port}" is not a port: write a number from 0 to 65535')
+    return Listen(text, kind, int(port), fields.get("interface", ""))
+
+
+def _decimal(text: str) -> bool:
+    return re.fullmatch("[0-9]{1,5}", text) is not None

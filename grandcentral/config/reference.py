@@ -1,0 +1,81 @@
+"""docs/configuration.md, made from the schema."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from .effective import toml
+from .schema import TABLES, Setting, Table
+
+_INTRODUCTION = """\
+# The configuration
+
+<!-- Made from grandcentral/config/schema.py by `python -m docs.generate`; a test keeps it current. -->
+
+One TOML file. It is checked whole: `grandcentral check` lists every problem with its file, line, table and key, and prints
+the effective configuration, every default filled in and secrets masked. What is unknown is a problem, never ignored.
+
+* **duration**: a number and a unit, `ms`, `s`, `m`, `h` or `d`: `"500ms"`, `"30s"`, `"1h30m"`.
+* **size**: `"64KiB"`, `"1GiB"`, `"10MB"`, or plain bytes: `65536`.
+* **path**: relative to the file; `~/` is the home directory.
+* **list**: one by itself needs no brackets: `listen = "tcp:8080"`.
+
+The keys of {overridable} can also be given in the environment, as `GRANDCENTRAL_<TABLE>_<KEY>`, which goes before the
+file: `GRANDCENTRAL_LIMITS_MAX_STACKS=5`, `GRANDCENTRAL_ADMIN_TOKEN_FILE=/run/secrets/token`. A variable that begins with
+`GRANDCENTRAL_` and means nothing is a problem.
+
+## Which host leads where
+
+An exact host goes before a template, a template before a wildcard, a wildcard before `*`. Of several templates the one with
+the longer fixed end goes first, then the one with more fixed text beside its variables; of several wildcards the longest. A
+host that has a template's form is that template's: if its label is no version, the answer says so, whatever wildcards there
+are.
+
+A host is compared in lower case, without port and trailing dot. One variable in a host is the version. Several are joined
+from right to left, with dots: `{{app}}.{{user}}.example.com` makes `blog.alice.example.com` the version `alice.blog`.
+
+With `version = "git-hash"`, short and long forms of one commit are one version. A short form that several known commits
+begin with is answered with 409 and what it could be, unless it is itself the whole name of one of them.
+"""
+
+
+def document() -> str:
+    """The whole page."""
+    overridable = ", ".join(f"`[{table.name}]`" for table in TABLES if table.environment)
+    head = _INTRODUCTION.format(overridable=overridable)
+    return "\n".join([head, *(line for table in TABLES for line in _table(table))]).rstrip("\n") + "\n"
+
+
+def _table(table: Table) -> Iterator[str]:
+    yield from (f"## `[{table.name}{'.NAME' if table.each else ''}]`", "", table.doc, "")
+    if table.each:
+        yield from (f"`NAME` is {table.each}.", "")
+    by_backend = any(setting.backends for setting in table.settings)
+    yield from _rows(table.settings, by_backend)
+    for setting in table.settings:
+        if setting.fields:
+            yield from (f"### `{setting.key}`", "", f"`{setting.key} = {{ {_example(setting)} }}`", "")
+            yield from _rows(setting.fields, False)
+
+
+def _rows(settings: tuple[Setting, ...], by_backend: bool) -> Iterator[str]:
+    more = " for |" if by_backend else ""
+    yield f"| key | type | default |{more} meaning |"
+    yield f"|---|---|---|{'---|' if by_backend else ''}---|"
+    for setting in settings:
+        cells = [f"`{setting.key}`", setting.kind.name, _default(setting)]
+        if by_backend:
+            cells.append(", ".join(setting.backends) or "all")
+        doc = setting.doc + (f" Not together with `{setting.instead}`." if setting.instead else "")
+        yield f"| {' | '.join(cell.replace('|', chr(92) + '|') for cell in (*cells, doc))} |"
+    yield ""
+
+
+def _default(setting: Setting) -> str:
+    if setting.otherwise:
+        return setting.otherwise
+    return "none" if setting.default is None else f"`{toml(setting.kind.write(setting.default))}`"
+
+
+def _example(setting: Setting) -> str:
+    return ", ".join(f"{field.key} = {toml(field.kind.write(field.default))}" for field in setting.fields if field.key != "tcp")
