@@ -1,0 +1,220 @@
+"""The tags of one repository of an image registry as the versions of an app.
+
+Three answers that are never mixed up: it is there (with this digest), it is not there, and nobody knows. What was there once is
+remembered in the manifest, and an outage of the registry does not stop it.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Coroutine, Iterable
+from typing import Any, TypeVar
+
+from attrs import evolve, frozen
+from twisted.internet.defer import Deferred, DeferredLock, TimeoutError, fail, succeed
+from twisted.logger import Logger
+from twisted.web.client import Agent, HTTPConnectionPool
+from twisted.web.iweb import IAgent
+from zope.interface import implementer
+
+from .. import events
+from ..core.keys import GIT_HASH, NAMES, Ambiguous, Key, unify
+from ..core.model import Version
+from ..core.references import Template
+from ..errors import AmbiguousVersion, RegistryUnavailable, UnknownVersion
+from ..interfaces import IManifest, IVersions
+from .caches import Cache, Flights
+from .credentials import Credentials, nobody
+from .distribution import Repository
+from .tokens import Trust
+
+T = TypeVar("T")
+
+REMEMBERED = 2000  # spellings in each cache
+LOOKS = 256  # names looked up at once; beyond that, what is known is answered from memory and the rest is refused
+
+
+@frozen
+class Patience:
+    """Seconds."""
+
+    present: float = 60.0  # an answer is good for so long
+    absent: float = 5.0  # so is a "no such version"; and an answer from memory, when the registry is away
+    listed: float = 5.0  # so is the list of tags
+    answer: float = 5.0  # the registry has so long for everything one resolve asks of it
+
+
+@implementer(IVersions)
+class RegistryVersions:
+    """One instance for each app.
+
+    :param reactor: IReactorTime; without ``agent`` also what twisted.web.client.Agent needs.
+    :param image: the reference with ``{version}`` in its tag, "registry.example.com/quepid:sha-{version}"; or without, for an
+        app whose versions all run one image. Raises ValueError if it cannot be used.
+    :param git_hash: whether short and long names are spellings of one commit.
+    :param insecure: registries, "host" or "host:port", that may be asked over http; loopback always is.
+    :param token_hosts: further hosts that may see the credentials; see tokens.py.
+    :param agent: who sends the requests; by default an agent with a connection pool of its own, which ``close`` closes.
+    """
+
+    _log = Logger()
+
+    def __init__(
+        self,
+        reactor: Any,
+        app: str,
+        image: str,
+        manifest: IManifest,
+        *,
+        git_hash: bool = True,
+        credentials: Credentials = nobody,
+        insecure: frozenset[str] = frozenset(),
+        token_hosts: frozenset[str] = frozenset(),
+        patience: Patience = Patience(),
+        agent: IAgent | None = None,
+    ) -> None:
+        self._template = Template.parse(image)
+        if git_hash and not self._template.varies:
+            raise ValueError(f"without {{version}} in its tag the image {image!r} is the same for every git hash")
+        self._clock = reactor
+        self._app = app
+        self._manifest = manifest
+        self._git_hash = git_hash
+        self._patience = patience
+        self._pool = None if agent is not None else _pool(reactor)
+        trust = Trust(insecure, token_hosts)
+        self._repository = Repository(
+            agent or Agent(reactor, connectTimeout=patience.answer, pool=self._pool),
+            reactor, self._template.sample, credentials, trust,
+        )  # fmt: skip
+        self._present: Cache[Version] = Cache(reactor, REMEMBERED)
+        self._absent: Cache[UnknownVersion | AmbiguousVersion] = Cache(reactor, REMEMBERED)
+        self._listed: Cache[tuple[str, ...]] = Cache(reactor, 1)
+        self._looks: Flights[Version] = Flights()
+        self._lists: Flights[tuple[str, ...]] = Flights()
+        self._naming = DeferredLock()
+
+    def resolve(self, name: str) -> Deferred[Version]:
+        if (version := self._present.fresh(name)) is not None:
+            return succeed(version)
+        if (absence := self._absent.fresh(name)) is not None:
+            return fail(evolve(absence))
+        return self._looks.join(name, lambda: Deferred.fromCoroutine(self._look(name)))
+
+    def close(self) -> Deferred[None]:
+        """Give up what is being looked up (those who wait get CancelledError) and close the connections."""
+        self._looks.cancel()
+        self._lists.cancel()
+        return succeed(None) if self._pool is None else self._pool.closeCachedConnections()
+
+    # -- one look -------------------------------------------------------------------------------------------------------
+
+    async def _look(self, name: str) -> Version:
+        try:
+            version = await self._in_time(self._ask(name))
+        except (UnknownVersion, AmbiguousVersion) as absence:
+            self._absent.set(name, evolve(absence), self._patience.absent)  # a copy: this one holds on to its frames
+            self._present.forget(name)
+            raise
+        except RegistryUnavailable as outage:
+            version = await self._remembered(name, outage)
+            self._present.set(name, version, self._patience.absent)
+        else:
+            self._present.set(name, version, self._patience.present)
+        return version
+
+    async def _in_time(self, question: Coroutine[Deferred[Any], Any, T]) -> T:
+        """The answer, or RegistryUnavailable when the time is up; whatever was under way has been cancelled by then."""
+        seconds = self._patience.answer
+        try:
+            return await Deferred.fromCoroutine(question).addTimeout(seconds, self._clock)
+        except TimeoutError:
+            raise RegistryUnavailable(f"{self._repository.host} did not answer within {seconds:g} s.") from None
+
+    async def _ask(self, name: str) -> Version:
+        if len(self._looks) > LOOKS:
+            raise RegistryUnavailable(f"{self._repository.host} is being asked about {LOOKS} names already.")
+        version = await self._tagged(name)
+        if version is None and self._git_hash:
+            other = self._choose(name, await self._names())
+            version = None if other is None else await self._tagged(other)
+        if version is None:
+            raise UnknownVersion(Key(self._app, name), self._template.text)
+        return version
+
+    async def _tagged(self, name: str) -> Version | None:
+        """The version whose tag is ``name`` to the letter; None if there is no such tag."""
+        reference = self._template.fill(name)
+        digest = None if reference is None else await self._repository.digest(reference)
+        return None if digest is None else await self._named(name, digest)
+
+    async def _named(self, name: str, digest: str) -> Version:
+        """The version under its canonical name, remembered.
+
+        One at a time: "abcdef1" and its 40 digits, asked for at once and both new, would each find nobody there and become
+        two names of one commit, hence two stacks.
+        """
+        async with self._naming:
+            known = await self._known(name)
+            if self._git_hash:
+                same = unify(name, (version.name for version in known if version.digest == digest))
+                name = name if isinstance(same, Ambiguous) else same
+            version = Version(name, image=self._template.image(name), digest=digest)
+            if version not in known:
+                await self._remember(version)
+        return version
+
+    async def _remembered(self, name: str, outage: RegistryUnavailable) -> Version:
+        """What this spelling meant when the registry was last asked. Raises ``outage`` if it never was."""
+        version = self._present.last(name)
+        if version is None:
+            known = {found.name: found for found in await self._known(name)}
+            version = known.get(name)
+            if version is None and self._git_hash:
+                version = known.get(self._choose(name, known) or name)
+        if version is None:
+            raise outage
+        self._log.warn(events.VERSION_FROM_MEMORY, app=self._app, name=name, why=outage.why)
+        return version
+
+    def _choose(self, name: str, names: Iterable[str]) -> str | None:
+        """Which of the names another spelling of ``name`` is; None for none. Raises AmbiguousVersion."""
+        other = unify(name, names)
+        if isinstance(other, Ambiguous):
+            raise AmbiguousVersion(name, other.candidates)
+        return None if other == name else other
+
+    async def _names(self) -> tuple[str, ...]:
+        """The versions that the registry's list of tags names; one list serves all who come within its time."""
+        names = self._listed.fresh("")
+        if names is not None:
+            return names
+        return await self._lists.join("", lambda: Deferred.fromCoroutine(self._in_time(self._list())))
+
+    async def _list(self) -> tuple[str, ...]:
+        names = (self._template.name(tag) for tag in await self._repository.tags())
+        hashes = tuple(name for name in names if name is not None and NAMES[GIT_HASH].fullmatch(name))
+        self._listed.set("", hashes, self._patience.listed)
+        return hashes
+
+    # -- the manifest: without it we go on, and say so ------------------------------------------------------------------
+
+    async def _known(self, name: str) -> tuple[Version, ...]:
+        try:
+            return await self._manifest.known_versions(self._app, name)
+        except sqlite3.Error as error:
+            self._log.error(events.MANIFEST_FAILED, app=self._app, why=error)
+            return ()
+
+    async def _remember(self, version: Version) -> None:
+        try:
+            await self._manifest.remember_version(self._app, version)
+        except sqlite3.Error as error:
+            self._log.error(events.MANIFEST_FAILED, app=self._app, why=error)
+
+
+def _pool(reactor: Any) -> HTTPConnectionPool:
+    pool = HTTPConnectionPool(reactor)
+    pool.maxPersistentPerHost = 8
+    pool.cachedConnectionTimeout = 30
+    return pool
