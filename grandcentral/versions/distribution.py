@@ -18,7 +18,7 @@ from ..core.references import DIGEST, Reference
 from ..errors import RegistryUnavailable
 from .credentials import Credentials
 from .http import Answer, exchange, origin
-from .tokens import Authorization, Trust, challenges
+from .tokens import Authorization, Refused, Trust, challenges
 
 MEDIA_TYPES = (
     "application/vnd.oci.image.index.v1+json",
@@ -79,7 +79,10 @@ class Repository:
         url = f"{self._url}/tags/list?n={PAGE}"
         found: list[str] = []
         for _ in range(PAGES):
-            answer = await self._ask("GET", url, accept="application/json")
+            try:
+                answer = await self._ask("GET", url, accept="application/json")
+            except Refused:
+                break
             if answer.status in (401, 403, 404, 405, 501):
                 break
             if answer.status != 200:

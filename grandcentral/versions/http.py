@@ -60,7 +60,7 @@ async def exchange(
         target = urljoin(url, answer.header("Location"))
         if origin(urlsplit(target)) != origin(urlsplit(url)):
             raise RegistryUnavailable(
-                f"{urlsplit(url).netloc} redirects to {urlsplit(target).netloc or target!r}, where nothing of ours is sent.",
+                f"{urlsplit(url).netloc} redirects to {urlsplit(target).netloc or target}, where nothing of ours is sent.",
                 bad_gateway=True,
             )
         url = target

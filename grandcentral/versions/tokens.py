@@ -44,6 +44,11 @@ class Challenge:
     parameters: Mapping[str, str] = field(factory=dict)
 
 
+@define(auto_exc=True)
+class Refused(RegistryUnavailable):
+    """The registry wants a login that we have not, or does not like the one we have."""
+
+
 _TOKEN = r"[!#$%&'*+.^_`|~0-9A-Za-z-]+"
 _PARAMETER = re.compile(rf'[\s,]*({_TOKEN})\s*=\s*(?:"((?:[^"\\]|\\.)*)"|({_TOKEN}))')
 _SCHEME = re.compile(rf"[\s,]*({_TOKEN})(?=[\s,]|$)")
@@ -118,7 +123,7 @@ class Authorization:
         """The field to try next, after a 401 to ``refused``. Those who are refused at once share one token: the first gets it,
         the others wait for the lock and find it there.
 
-        Raises RegistryUnavailable: 502 if we are refused or asked for what we do not do, 503 if the server is away.
+        Raises Refused (502), and RegistryUnavailable (503) if the token server is away.
         """
         async with self._renewing:
             if self.header is not None and self.header != refused:
@@ -175,5 +180,5 @@ class Authorization:
             raise self._refused(f"is not open to us: {server} answers {answer.status} without a token")
         return _Grant(f"Bearer {token}", self.clock.seconds() + min(lasts, LONGEST) - MARGIN)
 
-    def _refused(self, what: str) -> RegistryUnavailable:
-        return RegistryUnavailable(f"{self.repository.host} {what}.", bad_gateway=True)
+    def _refused(self, what: str) -> Refused:
+        return Refused(f"{self.repository.host} {what}.", bad_gateway=True)
