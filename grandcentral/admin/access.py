@@ -31,8 +31,8 @@ class Caller:
 def check(access: Access, caller: Caller, token: str | None) -> None:
     """Returns, or raises Refused with the remedy. ``token`` None: none is configured.
 
-    The host matters because a page on the web can point its own name at 127.0.0.1 and have the operator's browser ask, from this
-    machine (DNS rebinding): what answers without a token must not answer to names that anybody may own. The page has no token.
+    The host matters because a page on the web can point its own name at 127.0.0.1 and have the operator's browser ask, from
+    this machine (DNS rebinding): what answers without a token must not answer to names that anybody may own.
     """
     if access is Access.ANYBODY:
         return

@@ -1,0 +1,7 @@
+"""Makes ``twistd grandcentral`` known. There is no __init__.py beside this file, and must not be: it would be Twisted's."""
+
+from twisted.application.service import ServiceMaker
+
+grandcentral = ServiceMaker(
+    "Grand Central", "grandcentral.service", "Every version has a URL; the first request boots it.", "grandcentral"
+)
