@@ -7,11 +7,14 @@ format is the name and the fields.
 from __future__ import annotations
 
 # Each constant is the format; observe/ finds the name by the format, so no two may be equal.
-ASIDE_FAILED = "{key}: {why}"
 ADMIN_LATE_FAILURE = "{verb} {key} was accepted, and failed later: {why}"
+ASIDE_FAILED = "{key}: {why}"
 BACKEND_LOST = "{backend} does not answer: {why}"
 BACKEND_RETURNED = "{backend} answers again"
 BUG = "incident {incident}: {what}"
+GATEWAY_CANNOT_OPEN = "the gateway cannot open: {why}"
+GATEWAY_CLOSED = "the gateway is closed; what runs is left running"
+GATEWAY_OPEN = "Grand Central {version} serves {listen}; admin on {admin}"
 JANITOR_FAILED = "the janitor could not deal with {key}"
 LOGS_MISSING = "{key}: its last log lines could not be had: {why}"
 LOG_UNBOUNDED = "the log {path} cannot be kept short: {why}"

@@ -1,0 +1,134 @@
+"""The directory of one stack, and what is written down in it so that the next gateway can take the stack over.
+
+::
+
+    stacks/APP@NAME/stack.json   what runs (Record)
+    stacks/APP@NAME/tree/        the work tree
+    stacks/APP@NAME/logs/        a file for each service
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from collections.abc import Mapping
+from pathlib import Path
+from urllib.parse import quote, unquote
+
+from attrs import asdict, field, frozen
+
+from ...core.keys import Key
+from ...core.model import Version
+
+FORMAT = 1
+
+
+@frozen
+class Running:
+    """One service as it was started. ``pid`` is also its session; ``port`` is None for a task: what runs once and ends."""
+
+    pid: int
+    started: int  # clock ticks since boot
+    port: int | None
+    stop_signal: int
+    grace: float  # seconds
+
+    @property
+    def is_task(self) -> bool:
+        return self.port is None
+
+
+@frozen
+class Record:
+    """What is known of a stack. ``launched``: it was whole."""
+
+    key: Key
+    generation: int
+    version: Version
+    serves: str
+    boot: str  # proc.boot_id: after another boot the pids are somebody else's
+    launched: bool = False
+    services: Mapping[str, Running] = field(factory=dict)
+
+    def leaders(self) -> dict[int, int]:
+        """The sessions of the stack: leader's pid -> when it started."""
+        return {service.pid: service.started for service in self.services.values()}
+
+
+def dumped(record: Record) -> str:
+    return json.dumps({"format": FORMAT, **asdict(record), "key": str(record.key)}, indent=1)
+
+
+def loaded(text: str) -> Record:
+    """The inverse. Raises ValueError, KeyError or TypeError for anything else than what ``dumped`` wrote."""
+    raw = json.loads(text)
+    if raw.pop("format") != FORMAT:
+        raise ValueError("written by another version of the gateway")
+    raw["key"] = Key.parse(raw["key"])
+    raw["version"] = Version(**raw["version"])
+    raw["services"] = {name: Running(**service) for name, service in raw["services"].items()}
+    return Record(**raw)
+
+
+@frozen
+class Home:
+    path: Path
+
+    @classmethod
+    def of(cls, stacks: Path, key: Key) -> Home:
+        return cls(stacks / f"{quote(key.app, safe='')}@{quote(key.name, safe='')}")
+
+    @property
+    def key(self) -> Key:
+        app, _, name = self.path.name.partition("@")
+        return Key(unquote(app), unquote(name))
+
+    @property
+    def mark(self) -> str:
+        """What tells processes of this stack from all others on the machine (proc.MARK)."""
+        return str(self.path)
+
+    @property
+    def tree(self) -> Path:
+        return self.path / "tree"
+
+    @property
+    def logs(self) -> Path:
+        return self.path / "logs"
+
+    def log(self, service: str) -> Path:
+        return self.logs / f"{quote(service, safe='')}.log"
+
+    def exists(self) -> bool:
+        return self.path.exists()
+
+    def create(self) -> None:
+        """Raises OSError."""
+        self.path.mkdir()
+        self.tree.mkdir()
+        self.logs.mkdir()
+
+    def write(self, record: Record) -> None:
+        """Atomically, for a reader after our death. Not synced: nothing of it outlives the machine's."""
+        new = self.path / "stack.json.new"
+        new.write_text(dumped(record))
+        new.rename(self.path / "stack.json")
+
+    def read(self) -> Record | None:
+        """None if it was never written, or not by us: then the stack is not whole."""
+        try:
+            return loaded((self.path / "stack.json").read_text())
+        except (FileNotFoundError, NotADirectoryError, ValueError, KeyError, TypeError):
+            return None
+
+    def remove(self) -> None:
+        """Everything, directories that were made read-only too. Blocks. Raises OSError."""
+        try:
+            shutil.rmtree(self.path)
+        except FileNotFoundError:
+            pass
+        except PermissionError:
+            for directory, _, _ in os.walk(self.path):
+                os.chmod(directory, 0o700)
+            shutil.rmtree(self.path)

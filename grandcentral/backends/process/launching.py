@@ -1,0 +1,191 @@
+"""The sequence of a launch: work tree, Procfile, services wave by wave, and whether the port is really ours."""
+
+from __future__ import annotations
+
+import os
+import signal
+from collections.abc import Callable
+from typing import Any
+
+from attrs import define
+from twisted.internet.defer import Deferred, TimeoutError
+from twisted.internet.task import deferLater
+from twisted.logger import Logger
+
+from ... import events
+from ...core import procfile
+from ...core.model import Condition, Endpoint, Launch, Progress, Service, StackSpec
+from ...core.ordering import Disordered, waves
+from ...core.problems import Invalid
+from ...core.readiness import pace
+from ...errors import EngineRefused, ServiceExited, ServiceUnhealthy
+from ...interfaces import Report
+from . import proc
+from .checkout import check_out
+from .ports import NoPort
+from .stack import LINES, Stack
+from .watching import finished
+
+LISTENS_WITHIN = 0.5  # seconds that a launch waits for the port to be listened on; what is slower is not checked
+_LOOK_EVERY = 0.005  # seconds
+
+log = Logger()
+
+
+@define(eq=False)
+class Launching:
+    """One launch; ``run`` it once.
+
+    :param reactor: IReactorTime and IReactorFDSet.
+    :param repository: absolute path.
+    :param choose_port: hands out a free port; raises NoPort.
+    """
+
+    reactor: Any
+    stack: Stack
+    launch: Launch
+    report: Report
+    repository: str
+    choose_port: Callable[[], int]
+
+    async def run(self) -> Endpoint:
+        """As IBackend.launch says."""
+        commit = self.launch.version.commit
+        if commit is None:
+            raise EngineRefused(f"{self.launch.version.name} is not a commit of {self.repository}.")
+        self.report(Progress("pull", detail=f"commit {commit[:10]}"))
+        mark = {proc.MARK: self.stack.home.mark}
+        await check_out(self.reactor, self.repository, commit, self.stack.home.tree, mark)
+        self.report(Progress("pull", done=True))
+        spec = self._spec()
+        for wave in self._waves(spec):
+            await self._start(spec, [spec.service(name) for name in wave])
+        await self._claim(spec.service(spec.serves))
+        self.stack.note(launched=True)
+        endpoint = self.stack.endpoint
+        assert endpoint is not None
+        return endpoint
+
+    def _spec(self) -> StackSpec:
+        """What to run: as asked, or as the commit's Procfile says."""
+        path = procfile.procfile_of(self.launch.spec)
+        if path is None:
+            return self.launch.spec
+        try:
+            return procfile.filled(self.launch.spec, (self.stack.home.tree / path).read_text())
+        except FileNotFoundError:
+            raise EngineRefused(f"This commit has no {path}. Add one, or give the app a command.") from None
+        except (OSError, UnicodeDecodeError) as error:
+            raise EngineRefused(f"The {path} of this commit cannot be read: {error}.") from error
+        except Invalid as invalid:
+            why = "; ".join(map(str, invalid.problems))
+            raise EngineRefused(f"The {path} of this commit cannot be used: {why}.") from invalid
+
+    def _waves(self, spec: StackSpec) -> tuple[tuple[str, ...], ...]:
+        if spec.port != 0:
+            raise EngineRefused(f"Port {spec.port} is fixed; two versions could not run at once. Listen on $PORT.")
+        try:
+            return waves(spec.services)
+        except Disordered as disordered:
+            raise EngineRefused(f"{disordered}.") from disordered
+
+    async def _start(self, spec: StackSpec, services: list[Service]) -> None:
+        """Start a wave, and wait for all that anybody waits for of it."""
+        for service in services:
+            self.report(Progress("create", service.name))
+            self.stack.start(self.reactor, self.launch, service, None if spec.is_task(service.name) else self._port())
+            self.report(Progress("create", service.name, done=True))
+        for service in services:
+            if spec.is_task(service.name):
+                self.report(Progress("loader", service.name))
+                await self.stack.step(self.stack.processes[service.name].ended())
+                self.report(Progress("loader", service.name, done=True))
+            elif must_be_healthy(spec, service):
+                self.report(Progress("health", service.name))
+                await self.stack.step(Deferred.fromCoroutine(self._healthy(service)))
+                self.report(Progress("health", service.name, done=True))
+
+    async def _healthy(self, service: Service) -> None:
+        """Check until it is healthy. It may take as long as its Compose file allows, but we ask at our own pace."""
+        check = service.healthcheck
+        assert check is not None
+        deadline = self.reactor.seconds() + check.start_period + check.retries * check.interval
+        port = self.stack.record.services[service.name].port
+        name = f"{service.name} health check"
+        attempt = 0
+        while True:
+            probe = self.stack.run(self.reactor, self.launch, service, port, check.test, self.stack.home.log(name))
+            try:
+                if await finished(probe, self.reactor, check.timeout) == 0:
+                    return
+            except TimeoutError:
+                pass  # as good as a failure
+            delay = pace(attempt).delay
+            if self.reactor.seconds() + delay > deadline:
+                why = f"{service.name} is not healthy: {' '.join(check.test)} kept failing."
+                raise ServiceUnhealthy(why, logs=self.stack.tails([service.name, name], LINES), service=service.name)
+            await deferLater(self.reactor, delay)
+            attempt += 1
+
+    async def _claim(self, serves: Service) -> None:
+        """See that whoever listens on the port is ours. If not, start the service again on another port, once."""
+        for attempt in range(2):
+            port = self.stack.record.services[serves.name].port
+            assert port is not None
+            if not await self._stranger(serves.name, port):
+                return
+            log.info(events.PORT_TAKEN, key=self.launch.key, port=port)
+            if attempt == 0:
+                await self._end(serves.name)
+                self.stack.start(self.reactor, self.launch, serves, self._port())
+        raise EngineRefused(f"Other processes took the ports that were meant for {self.launch.key}.")
+
+    async def _stranger(self, serves: str, port: int) -> bool:
+        """Whether another process than one of the stack listens on the port. False too if nobody listens there yet."""
+        deadline = self.reactor.seconds() + LISTENS_WITHIN
+        while self.reactor.seconds() < deadline:
+            if listeners := proc.listening(port):
+                return not self._ours(serves, listeners)
+            try:
+                await self.stack.step(deferLater(self.reactor, _LOOK_EVERY))
+            except ServiceExited as exited:
+                # "Address already in use", as each application says in its own words.
+                if exited.service == serves and (listeners := proc.listening(port)):
+                    return not self._ours(serves, listeners)
+                raise
+        return False
+
+    def _ours(self, serves: str, listeners: frozenset[int]) -> bool:
+        """Whether a process of the stack holds one of these sockets: the one we started, most likely."""
+        record = self.stack.record
+        if listeners & proc.sockets(record.services[serves].pid):
+            return True
+        members = proc.members(self.stack.home.mark, record.leaders())
+        return any(listeners & proc.sockets(seen.pid) for seen in members)
+
+    async def _end(self, serves: str) -> None:
+        """Kill a service that is to be started again."""
+        process = self.stack.unwatch(serves)
+        self.stack.fault = None
+        if process.running:
+            os.killpg(process.pid, signal.SIGKILL)
+            await process.ended()
+
+    def _port(self) -> int:
+        try:
+            return self.choose_port()
+        except NoPort as error:
+            raise EngineRefused(f"{self.launch.key} gets no port: {error}.") from error
+
+
+def must_be_healthy(spec: StackSpec, service: Service) -> bool:
+    """Whether the launch waits for the health check of a service: if it is the one that serves, or another waits for it."""
+    if service.healthcheck is None or service.healthcheck.disabled:
+        return False
+    waited_for = (
+        dependency
+        for other in spec.services
+        for dependency in other.depends_on
+        if dependency.service == service.name and dependency.condition is Condition.HEALTHY
+    )
+    return service.name == spec.serves or any(waited_for)
