@@ -555,7 +555,10 @@ def slow_git(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     directory.mkdir()
     real = subprocess.run(["/bin/sh", "-c", "command -v git"], capture_output=True, text=True, check=True).stdout.strip()
     (directory / "git").write_text(
-        f'#!/bin/sh\ncase "$*" in *read-tree*"$(cat {hang})") while [ -e {hang} ]; do sleep 0.02; done;; esac\nexec {real} "$@"\n'
+        f"""#!/bin/sh
+        case "$*" in *read-tree*"$(cat {hang})") while [ -e {hang} ]; do sleep 0.02; done;; esac
+        exec {real} "$@"
+        """
     )
     (directory / "git").chmod(0o755)
     monkeypatch.setenv("PATH", f"{directory}:{os.environ['PATH']}")
