@@ -34,6 +34,7 @@ RINGS: dict[str, int] = {
     "observe": 3,
     "probes": 3,
     "versions": 3,
+    "assembly": 4,
     "cli": 4,
     "options": 4,
     "service": 4,

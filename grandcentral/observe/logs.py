@@ -8,13 +8,14 @@ from datetime import UTC, datetime
 from math import isfinite
 from typing import Protocol
 
-from twisted.logger import FilteringLogObserver, ILogObserver, LogEvent, LogLevel, LogLevelFilterPredicate, formatEvent
+from twisted.logger import ILogObserver, LogEvent, LogLevel, formatEvent
 from twisted.python.reflect import safe_str
 from zope.interface import implementer
 
 from .. import events
 
 FORMATS = ("text", "json")
+LEVELS = tuple(level.name for level in LogLevel.iterconstants())  # from the least to the most serious
 
 _NAMES = {sentence: name for name, sentence in vars(events).items() if name.isupper()}
 _OURS = frozenset({"time", "level", "event", "message", "logger", "traceback"})
@@ -42,20 +43,21 @@ def observer(format: str, stream: Stream, least: str = "info") -> ILogObserver:
     """
     if format not in FORMATS:
         raise ValueError(f"{format!r} is no log format; one of {', '.join(FORMATS)}")
-    level = next((known for known in LogLevel.iterconstants() if known.name == least), None)
-    if level is None:
-        raise ValueError(f"{least!r} is no log level; one of {', '.join(known.name for known in LogLevel.iterconstants())}")
-    lines = _Lines(as_text if format == "text" else as_json, stream)
-    return FilteringLogObserver(lines, [LogLevelFilterPredicate(defaultLogLevel=level)])
+    if least not in LEVELS:
+        raise ValueError(f"{least!r} is no log level; one of {', '.join(LEVELS)}")
+    return _Lines(as_text if format == "text" else as_json, stream, frozenset(LEVELS[: LEVELS.index(least)]))
 
 
 @implementer(ILogObserver)
 class _Lines:
-    def __init__(self, render: Callable[[LogEvent], str], stream: Stream) -> None:
+    def __init__(self, render: Callable[[LogEvent], str], stream: Stream, silent: frozenset[str]) -> None:
         self._render = render
         self._stream = stream
+        self._silent = silent
 
     def __call__(self, event: LogEvent) -> None:
+        if _level(event) in self._silent:
+            return
         line = self._render(event)
         if line:
             self._stream.write(line + "\n")
