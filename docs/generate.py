@@ -8,11 +8,16 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from grandcentral.config import reference
+from grandcentral.core import compose
+
+from . import lifecycle
 
 HERE = Path(__file__).resolve().parent
 
 PAGES: Mapping[str, Callable[[], str]] = {
+    "compose.md": compose.markdown,
     "configuration.md": reference.document,
+    "lifecycle.md": lifecycle.markdown,
 }
 """File in docs/ -> what makes its text."""
 

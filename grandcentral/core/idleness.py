@@ -49,11 +49,13 @@ def last_use(stack: StackSnapshot) -> float:
 def plan(now: float, stacks: Iterable[StackSnapshot], policies: Mapping[str, IdlePolicy], limits: Limits) -> tuple[Step, ...]:
     """What the janitor should do at ``now``, the least recently used first.
 
-    :param policies: by app name; a stack of an app without one is left alone.
+    :param policies: by app name; a stack of an app without one (a fixed upstream) is left alone.
     """
     held = 0
     idle: list[StackSnapshot] = []
     for stack in stacks:
+        if stack.key.app not in policies:
+            continue
         held += State(stack.state).holds_slot
         if stack.state in ("ready", "paused") and not stack.pinned and not busy(now, stack, limits):
             idle.append(stack)
@@ -61,9 +63,7 @@ def plan(now: float, stacks: Iterable[StackSnapshot], policies: Mapping[str, Idl
     over = max(0, held - limits.max_stacks)  # adopted over the cap: paid back here
     steps: list[Step] = []
     for stack in idle:
-        policy = policies.get(stack.key.app)
-        if policy is None:
-            continue
+        policy = policies[stack.key.app]
         unused = now - last_use(stack)
         if over > 0 or (policy.stop is not None and unused >= policy.stop):
             steps.append(Stop(stack.key, stack.generation))

@@ -149,6 +149,11 @@ class Stack:
 
     # -- out --------------------------------------------------------------------------------------------------------
 
+    @property
+    def holds_slot(self) -> bool:
+        """Whether it counts against ``max_stacks``; what always runs elsewhere does not."""
+        return self.state.holds_slot and self.app.upstream is None
+
     def snapshot(self) -> StackSnapshot:
         """The stack at this instant."""
         ticket, books = self.ticket, self.books

@@ -20,7 +20,7 @@ from .. import events
 from ..core.history import Start
 from ..core.keys import Key
 from ..core.lifecycle import Event, State
-from ..core.model import App, Found, Limits, StackSnapshot, Version
+from ..core.model import App, Endpoint, Found, Limits, StackSnapshot, Version
 from ..core.tickets import Ticket
 from ..errors import (
     BackendUnavailable,
@@ -60,7 +60,8 @@ class StackTable:
     """One for each gateway.
 
     ``clock.seconds()`` is monotonic; ``wall()`` is seconds since the epoch, used for the manifest only. ``address(key)``
-    gives the public host name and URL of a key. Apps without an entry in ``versions`` take any name as it is.
+    gives the public host name and URL of a key. Apps without an entry in ``versions`` take any name as it is. ``on_close(endpoint)`` is
+    called when a stack is no longer to be used there.
     """
 
     _clock: IReactorTime
@@ -83,6 +84,7 @@ class StackTable:
     _surveys: Surveys[dict[Key, Standing]] = field(init=False)
     _closing: bool = field(default=False, init=False)
     peek: Callable[[Key], Ticket | None] = field(init=False)
+    on_close: Callable[[Endpoint], None] = field(default=lambda endpoint: None, init=False)
     _log = Logger(namespace="grandcentral.stacks")
 
     def __attrs_post_init__(self) -> None:
@@ -228,7 +230,7 @@ class StackTable:
         await self._manifest.pin(key, pinned)
 
     def capacity(self) -> tuple[int, int]:
-        return sum(stack.state.holds_slot for stack in self._stacks.values()), self.limits.max_stacks
+        return sum(stack.holds_slot for stack in self._stacks.values()), self.limits.max_stacks
 
     # -- for the janitor ----------------------------------------------------------------------------------------------
 
@@ -257,7 +259,10 @@ class StackTable:
     # -- for stacks: stack.House ----------------------------------------------------------------------------------------
 
     def ask_slot(self, stack: Stack) -> None:
-        self._queue.join(stack)
+        if stack.app.upstream is not None:
+            stack.handle(Event.SLOT_GRANTED)
+        else:
+            self._queue.join(stack)
 
     def leave_queue(self, stack: Stack) -> None:
         self._queue.leave(stack)
@@ -272,6 +277,8 @@ class StackTable:
     def closed(self, stack: Stack) -> None:
         for spelling in stack.spellings:
             self._doors.pop(spelling, None)
+        if stack.ticket is not None:
+            self.on_close(stack.ticket.endpoint)  # its address may be another stack's next
 
     def settled(self, stack: Stack) -> None:
         if stack.state is State.COLD and stack.books.failures == 0 and not len(stack.waiters):
@@ -323,7 +330,7 @@ class StackTable:
         self._manifest.record_start(start).addErrback(log_mishap, start.key)
 
     def _holders(self) -> list[StackSnapshot]:
-        return [stack.snapshot() for stack in self._stacks.values() if stack.state.holds_slot]
+        return [stack.snapshot() for stack in self._stacks.values() if stack.holds_slot]
 
     def _give_way(self, key: Key) -> None:
         self.choose(Event.STOP_CHOSEN, key, self._stacks[key].generation)
