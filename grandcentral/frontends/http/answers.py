@@ -1,0 +1,135 @@
+"""The answers that the gateway gives itself: a page for people, problem+json for programs (RFC 9457). The only such place."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterable
+from html import escape
+from http import HTTPStatus
+from importlib.resources import files
+from math import ceil
+from string import Template
+from typing import Any
+
+from attrs import frozen
+
+from ...core.keys import Key
+from ...core.model import LogTail
+from ...errors import Refusal, StartFailed
+from ...problems import MEDIA_TYPE, incident, problem, problem_type
+
+_PAGE = Template((files(__package__) / "pages" / "page.html").read_text("utf-8"))
+_FIELD = re.compile(rb"\r\n(accept|sec-fetch-mode|x-requested-with|authorization):[ \t]*([^\r]*)", re.IGNORECASE)
+_METHODS = "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS"
+
+
+@frozen
+class Audience:
+    """Who asks, as far as the answer depends on it."""
+
+    page: bool  # reads HTML
+    navigates: bool  # a person who looks at a browser's window: can be shown a page that reloads itself
+
+    @classmethod
+    def of(cls, method: bytes, fields: bytes) -> Audience:
+        """:param fields: the request's field lines.
+
+        Browsers say what they do in Sec-Fetch-Mode; of others, a GET that lists text/html and is neither a script's
+        (X-Requested-With) nor a program's (Authorization) is taken for a navigation.
+        """
+        found = {match[1].lower(): match[2].lower() for match in _FIELD.finditer(b"\r\n" + fields)}
+        page = b"text/html" in found.get(b"accept", b"")
+        if b"sec-fetch-mode" in found:
+            navigates = found[b"sec-fetch-mode"].strip() == b"navigate"
+        else:
+            navigates = page and b"x-requested-with" not in found and b"authorization" not in found
+        return cls(page, navigates and method in (b"GET", b"HEAD"))
+
+
+PROGRAM = Audience(False, False)
+
+
+@frozen
+class Answer:
+    """``fields`` are lines, each with its CR LF; framing, Date and Connection are added when it is sent."""
+
+    status: int
+    fields: bytes
+    body: bytes
+
+    def head(self, date: bytes, closes: bool) -> bytes:
+        """The response head, ready for the wire."""
+        reason = HTTPStatus(self.status).phrase.encode("ascii")
+        return b"HTTP/1.1 %d %s\r\nDate: %s\r\n%sContent-Length: %d\r\n%s\r\n" % (
+            *(self.status, reason, date, self.fields, len(self.body)),
+            b"Connection: close\r\n" if closes else b"",
+        )
+
+
+def refused(refusal: Refusal, audience: Audience, instance: str = "") -> Answer:
+    """The answer to a request that gets no stack, or no answer from it. ``instance`` is the path that was asked for."""
+    document = problem(refusal, instance)
+    logs = refusal.cause.logs if isinstance(refusal, StartFailed) else ()
+    retry = refusal.retry_after
+    fields = b"" if retry is None else b"Retry-After: %d\r\n" % max(1, ceil(retry))
+    if refusal.status == 405:
+        fields += b"Allow: %s\r\n" % _METHODS.encode("ascii")
+    if audience.navigates and refusal.status == 503 and retry is not None:
+        fields += b"Refresh: %d\r\n" % max(1, ceil(retry))
+    return _answer(document, audience, fields, _logs(logs))
+
+
+def waiting(key: Key, progress: tuple[str, float] | None, instance: str) -> Answer:
+    """For a person who waits: what is happening, and a page that asks again by itself."""
+    text, seconds = progress or ("starting", 0.0)
+    document = {
+        "title": f"{key} is starting",
+        "status": 503,
+        "detail": f"{text[:1].upper()}{text[1:]}. {seconds:.0f} seconds so far. This page asks again by itself.",
+        "instance": instance,
+        "type": problem_type("starting"),
+    }
+    return _answer(document, Audience(True, True), b"Retry-After: 2\r\nRefresh: 2\r\n", "")
+
+
+def fault(number: str, status: int, audience: Audience) -> Answer:
+    """A fault of our own: an incident id, and nothing that the log should keep for itself."""
+    return _answer(incident(number, status), audience, b"", "")
+
+
+def allowed() -> Answer:
+    """The answer to an OPTIONS that may go no further (RFC 9110 §7.6.2)."""
+    return Answer(200, b"Allow: %s\r\n" % _METHODS.encode("ascii"), b"")
+
+
+def reflection(message: bytes) -> Answer:
+    """The answer to a TRACE that may go no further: the request itself, without what is secret in it (RFC 9110 §9.3.8)."""
+    shown = re.sub(rb"(?mi)^(?:cookie|authorization|proxy-authorization):[^\n]*\n", b"", message)
+    return Answer(200, b"Content-Type: message/http\r\nCache-Control: no-store\r\n", shown)
+
+
+def _answer(document: dict[str, Any], audience: Audience, fields: bytes, more: str) -> Answer:
+    if audience.page or audience.navigates:
+        media_type = "text/html; charset=utf-8"
+        body = _PAGE.substitute(
+            title=escape(str(document["title"])),
+            detail=escape(str(document["detail"])),
+            more=more,
+            status=document["status"],
+            instance=escape(str(document.get("instance", ""))),
+        ).encode("utf-8", "replace")
+    else:
+        media_type = MEDIA_TYPE
+        body = json.dumps(document, indent=1).encode("utf-8", "replace") + b"\n"
+    fixed = f"Content-Type: {media_type}\r\nCache-Control: no-store\r\nVary: Accept, Sec-Fetch-Mode\r\n"
+    fixed += "X-Robots-Tag: noindex\r\n"
+    return Answer(int(document["status"]), fixed.encode("ascii") + fields, body)
+
+
+def _logs(logs: Iterable[LogTail]) -> str:
+    return "".join(
+        f"<h2>Last lines of {escape(tail.service)}</h2>\n<pre tabindex=\"0\">{escape(chr(10).join(tail.lines))}</pre>\n"
+        for tail in logs
+        if tail.lines
+    )

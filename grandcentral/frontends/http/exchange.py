@@ -1,0 +1,461 @@
+"""One request and its answer: find the stack, wait for it, send the request, pass on what comes back.
+
+A client connection has one exchange at a time; that is what answers pipelined requests in order. For a request to a stack that
+is ready there is no Deferred and no timer: a look-up, a counter, and a connection out of the pool.
+"""
+
+from __future__ import annotations
+
+from math import inf
+from typing import TYPE_CHECKING, Any, cast
+
+from twisted.internet.defer import Deferred
+from twisted.internet.interfaces import IProtocol
+from twisted.python.failure import Failure
+
+from ...core.forwarding import IDEMPOTENT, max_forwards, may_repeat, response, upgrade_agreed
+from ...core.keys import Key
+from ...core.routing import Unrouted
+from ...core.tickets import Ticket
+from ...errors import BadRequest, InvalidVersion, Refusal, ShuttingDown, UnknownHost, UpstreamFailed, UpstreamTimeout
+from ...relay.pool import Shelf
+from ...relay.transports import finish_writing
+from ...wire.http1_bodies import BadBody, Body, body_of
+from ...wire.http1_fields import CHUNKED
+from ...wire.http1_request import RequestHead
+from ...wire.http1_response import ResponseHead
+from .answers import Answer, Audience, allowed, fault, reflection, refused, waiting
+from .upstream import UpstreamConnection
+
+if TYPE_CHECKING:
+    from .client import ClientConnection
+    from .frontend import HttpFrontend
+
+_HELD_BACK = frozenset((b"CONNECT", b"TRACE", b"OPTIONS"))  # methods about the way to the application
+
+
+class Exchange:
+    """``over`` is true when the client has its answer, or has left. What comes of the body before there is an application to
+    send it to stays in the client's buffer."""
+
+    __slots__ = (
+        *("_attempts", "_chunked", "_closes", "_dialling", "_finished", "_framed", "_front", "_in_use", "_key", "_sent", "_shelf"),
+        *("_ticket", "_touched", "_waiting", "body", "client", "head", "over", "started", "to_head", "tunnel", "upstream"),
+    )
+    _key: Key
+    _shelf: Shelf[UpstreamConnection]
+    _ticket: Ticket  # held while _in_use
+
+    def __init__(self, client: ClientConnection, front: HttpFrontend, head: RequestHead) -> None:
+        self.client = client
+        self._front = front
+        self.head = head
+        self.to_head = head.method == b"HEAD"
+        self.body: Body | None = body_of(head.fields.body) if head.fields.body else None  # None when it is complete
+        self.upstream: UpstreamConnection | None = None
+        self.started = False  # the head of the final answer went to the client
+        self.tunnel = False
+        self.over = False
+        self._in_use = False
+        self._waiting: Deferred[Any] | None = None  # for a start or a dial
+        self._dialling = False
+        self._attempts = 0
+        self._chunked = False  # the answer goes out in chunks
+        self._framed = True  # its end can be told from its framing
+        self._closes = not head.fields.keeps_alive  # the client connection ends with this answer
+        self._touched = False  # some of the request's body has gone to the application
+        self._sent: bytes | None = None  # the whole request as it was sent, if it was sent in one piece with its body
+        self._finished = 0  # halves of a tunnel that are closed: 1 the client's, 2 the application's
+
+    # -- the beginning ---------------------------------------------------------------------------------------------------
+
+    def begin(self) -> None:
+        """Find the stack. The answer may be given before this returns."""
+        front = self._front
+        head = self.head
+        if head.method in _HELD_BACK and self._held_back():
+            return
+        key = front.routes.match(head.host)
+        if isinstance(key, Unrouted):
+            unknown = key.label is None
+            self.refuse(UnknownHost(key.host) if unknown else InvalidVersion(key.label or "", key.expected))
+            return
+        self._key = key
+        if front.stopping:
+            self.refuse(ShuttingDown(retry_after=1.0))
+            return
+        ticket = front.stacks.peek(key)
+        if ticket is None:
+            self._wake()
+        else:
+            self._use(ticket)
+
+    def _held_back(self) -> bool:
+        """Answer what goes no further than here: CONNECT (RFC 9110 §9.3.6), and TRACE or OPTIONS at its last hop (§7.6.2)."""
+        head = self.head
+        if head.method == b"CONNECT":
+            self._closes = True
+            self.refuse(BadRequest(405, "This gateway makes no tunnels by CONNECT."))
+        elif head.method == b"TRACE" and self.body is not None:
+            self.refuse(BadRequest(400, "TRACE has no body."))
+        elif max_forwards(head.fields) == 0:
+            message = b"%s %s HTTP/1.1\r\n%s" % (head.method, head.target, head.fields.raw)
+            self._say(allowed() if head.method == b"OPTIONS" else reflection(message))
+        else:
+            return False
+        return True
+
+    def _wake(self) -> None:
+        """Ask for the stack and wait: a person until it is time for a page, everybody else for as long as the table says."""
+        front = self._front
+        self.client.deadline = front.seconds() + front.settings.waiting_page_after if self._audience().navigates else inf
+        waiting = self._waiting = front.stacks.ensure(self._key)
+        waiting.addCallbacks(self._woken, self._not_woken)
+        waiting.addErrback(self._fault)
+        self.client.flow()
+
+    def _woken(self, ticket: Ticket) -> None:
+        self._waiting = None
+        if not self.over:
+            self._use(ticket)
+
+    def _not_woken(self, failure: Failure) -> None:
+        self._waiting = None
+        if self.over:
+            return  # the client left, and its wait was cancelled
+        if isinstance(failure.value, Refusal):
+            self.refuse(failure.value)
+        else:
+            self._fault(failure)
+
+    # -- to the application ----------------------------------------------------------------------------------------------
+
+    def _use(self, ticket: Ticket) -> None:
+        now = self._front.seconds()
+        ticket.begin(now)
+        self._ticket = ticket
+        self._in_use = True
+        shelf = self._shelf = self._front.pool.shelf(ticket.endpoint)
+        # Only what may be sent twice goes over a connection that the application may just be closing (RFC 9112 §9.3.1).
+        if shelf.idle and self.head.method in IDEMPOTENT:
+            self._send(shelf.idle.pop(), now)
+        else:
+            self._dial(now)
+
+    def _dial(self, now: float) -> None:
+        front = self._front
+        self.client.deadline = now + front.settings.connect_timeout
+        self._dialling = True
+        dial = self._waiting = front.connect(self._ticket.endpoint, front.upstreams)
+        dial.addCallbacks(self._dialled, self._not_dialled)
+        dial.addErrback(self._fault)
+        self.client.flow()
+
+    def _dialled(self, connected: IProtocol) -> None:
+        self._waiting = None
+        self._dialling = False
+        upstream = cast(UpstreamConnection, connected)
+        upstream.shelf = self._shelf
+        if self.over:
+            upstream.close()
+        else:
+            self._send(upstream, self._front.seconds())
+
+    def _not_dialled(self, failure: Failure) -> None:
+        self._waiting = None
+        self._dialling = False
+        if not self.over:
+            self._try_elsewhere(f"It cannot be connected to: {failure.getErrorMessage()}", delivered=False)
+
+    def _send(self, upstream: UpstreamConnection, now: float) -> None:
+        client = self.client
+        settings = self._front.settings
+        self._attempts += 1
+        self.upstream = upstream
+        upstream.exchange = self
+        message = self._sent
+        if message is None:
+            message = client.hop.request(self.head)
+            if self.body is not None and client.buffer:
+                try:
+                    message += self._take(self.body, client.take_buffer())
+                except BadBody as error:
+                    self._bad_body(error)
+                    return
+                if self.body is None:
+                    self._sent = message
+        client.deadline = now + (settings.response_timeout if self.body is None else settings.body_timeout)
+        self._ticket.bytes_in += len(message)
+        upstream.transport.write(message)
+        if client.blocked:
+            upstream.pause(True)
+        if client.paused:
+            client.flow()
+
+    def request_data(self, upstream: UpstreamConnection, body: Body, data: bytes) -> None:
+        """More of the request's body has come, and there is an application to send it to."""
+        try:
+            content = self._take(body, data)
+        except BadBody as error:
+            self._bad_body(error)
+            return
+        settings = self._front.settings
+        if not self.started:
+            wait = settings.response_timeout if self.body is None else settings.body_timeout
+            self.client.deadline = self._front.seconds() + wait
+        self._ticket.bytes_in += len(content)
+        upstream.transport.write(content)
+
+    def _take(self, body: Body, data: bytes) -> bytes:
+        """What to send for these bytes of the body; what lies beyond it goes back to the client's buffer."""
+        content, rest = body.feed(data)
+        self._touched = True
+        if self.head.fields.body == CHUNKED:
+            content = chunk(content, body.done, body.trailers)
+        if body.done:
+            self.body = None
+            self.client.buffer += rest
+        return content
+
+    def _bad_body(self, error: BadBody) -> None:
+        self._closes = True
+        self.refuse(BadRequest(400, f"The body of the request is broken. {error}"))
+
+    # -- from the application --------------------------------------------------------------------------------------------
+
+    def interim(self, head: ResponseHead) -> None:
+        """Pass on a 1xx, unless the client would not understand it (RFC 9110 §15.2)."""
+        if self.head.fields.minor:
+            self.client.transport.write(response(head, False, False, b""))
+
+    def answered(self, head: ResponseHead, data: bytes, done: bool, trailers: bytes = b"") -> None:
+        """The head of the answer has come, and with it the first or all of its content."""
+        client = self.client
+        front = self._front
+        chunked = False
+        if head.body < 0:
+            chunked = self._chunked = self._framed = self.head.fields.minor == 1
+            self._closes = self._closes or not chunked
+            if chunked:
+                data = chunk(data, done, trailers)
+        if self.body is not None or front.stopping:
+            self._closes = True  # RFC 9112 §9.3: an unread body
+        self.started = True
+        message = response(head, self._closes, chunked, front.date)
+        if data:
+            message += data
+        self._ticket.bytes_out += len(message)
+        client.transport.write(message)
+        if done:
+            self._complete()
+        elif not client.blocked:
+            client.deadline = front.seconds() + front.settings.stream_timeout
+
+    def content(self, data: bytes, done: bool, trailers: bytes) -> None:
+        """More of the answer's content."""
+        if self._chunked:
+            data = chunk(data, done, trailers)
+        ticket = self._ticket
+        now = ticket.last_byte = self._front.seconds()
+        ticket.bytes_out += len(data)
+        self.client.transport.write(data)
+        if done:
+            self._complete()
+        elif not self.client.blocked:
+            self.client.deadline = now + self._front.settings.stream_timeout
+
+    def misunderstood(self, why: str) -> None:
+        """The application's answer has no one meaning."""
+        self.refuse(UpstreamFailed(self._key, why))
+
+    def broken(self) -> None:
+        """The answer broke off, or its framing did: the client must not take what it has for the whole."""
+        self._let_go()
+        self.client.cut(self._framed)
+
+    def upstream_lost(self, stale: bool) -> None:
+        """The connection has gone before the end of the answer. ``stale``: it was kept from earlier, and said nothing since."""
+        self.upstream = None
+        if self.tunnel:
+            self._tunnel_over()
+        elif self.started:
+            self.broken()
+        elif stale and may_repeat(self.head.method, True, False, self._whole, self._attempts):
+            self._dial(self._front.seconds())
+        else:
+            self._try_elsewhere("It closed the connection without an answer.", delivered=True)
+
+    @property
+    def _whole(self) -> bool:
+        """Whether the request can be sent once more: nothing of it has gone that is not at hand."""
+        return not self._touched or self._sent is not None
+
+    def _try_elsewhere(self, why: str, delivered: bool) -> None:
+        """This endpoint does not work: have the table look at it, and ask again once if the request may be repeated."""
+        if not delivered:
+            self._attempts += 1
+        self._end_use()
+        self._front.stacks.lost(self._ticket)
+        if may_repeat(self.head.method, delivered, False, self._whole, self._attempts):
+            self._wake()
+        else:
+            self.refuse(UpstreamFailed(self._key, why))
+
+    # -- the end ---------------------------------------------------------------------------------------------------------
+
+    def _complete(self) -> None:
+        """All of the answer has been passed on."""
+        now = self._front.seconds()
+        self.over = True
+        self._in_use = False
+        self._ticket.end(now)
+        upstream = self.upstream
+        if upstream is not None:
+            if self.body is None:
+                upstream.release(now)
+            else:
+                upstream.abort()
+        self.client.exchange_over(self._closes, now)
+
+    def refuse(self, refusal: Refusal) -> None:
+        """Answer in the application's place; cuts the connection if its answer has begun already."""
+        if self.started:
+            self.broken()
+        else:
+            self._say(refused(refusal, self._audience(), self._instance))
+
+    def _fault(self, failure: Failure) -> None:
+        """A fault of our own, under a number that the log repeats."""
+        number = self._front.incident(f"serving {self.head.host.decode('ascii')}", failure)
+        if self.over:
+            return
+        if self.started:
+            self.broken()
+        else:
+            self._say(fault(number, 500, self._audience()))
+
+    def _say(self, answer: Answer) -> None:
+        client = self.client
+        if self.body is not None and not self._touched and client.buffer:
+            try:
+                self._take(self.body, client.take_buffer())  # a small body that is here already need not cost the connection
+            except BadBody:
+                self._closes = True
+        closes = self._closes or self.body is not None
+        self._let_go()
+        client.say(answer, closes, self.to_head)
+
+    def abandon(self) -> None:
+        """The client has left: what is done for it ends here, except a start."""
+        if self.tunnel:
+            self._tunnel_over()
+        else:
+            self._let_go()
+
+    def _let_go(self) -> None:
+        """Stop waiting, drop the application's connection, give back the ticket."""
+        self.over = True
+        waiting, self._waiting = self._waiting, None
+        if waiting is not None:
+            waiting.cancel()
+        upstream, self.upstream = self.upstream, None
+        if upstream is not None:
+            upstream.abort()
+        self._end_use()
+
+    def _end_use(self) -> None:
+        if self._in_use:
+            self._in_use = False
+            self._ticket.end(self._front.seconds())
+
+    def overdue(self) -> None:
+        """What was due did not happen in time."""
+        settings = self._front.settings
+        if self._waiting is not None:
+            if self._dialling:
+                self._waiting.cancel()
+            else:
+                self._say(waiting(self._key, self._front.stacks.progress(self._key), self._instance))
+        elif self.tunnel or self.started:
+            self._framed = self._framed and not self.tunnel
+            self.abandon()
+            self.client.cut(self._framed)
+        elif self.body is not None and not self.client.paused:
+            self._closes = True
+            self.refuse(BadRequest(408, f"No more of the request's body came for {settings.body_timeout:.0f} s."))
+        else:
+            self.refuse(UpstreamTimeout(self._key, settings.response_timeout))
+
+    def _audience(self) -> Audience:
+        return Audience.of(self.head.method, self.head.fields.raw)
+
+    @property
+    def _instance(self) -> str:
+        return self.head.target.decode("ascii")
+
+    # -- tunnels ---------------------------------------------------------------------------------------------------------
+
+    def switched(self, head: ResponseHead, data: bytes) -> None:
+        """101: from here on bytes are passed both ways as they come (RFC 9110 §7.8)."""
+        client = self.client
+        if self.body is not None or not upgrade_agreed(self.head.fields, head):
+            self.misunderstood("It switched to a protocol that was not asked for.")
+            return
+        self.tunnel = self.started = True
+        self._ticket.stream_opened(self._front.seconds())
+        self.tunnel_down(response(head, False, False, b"") + data)
+        self.tunnel_up(client.take_buffer())
+        client.flow()
+
+    def tunnel_up(self, data: bytes) -> None:
+        """From the client to the application."""
+        if self.upstream is not None:
+            self._passed()
+            self._ticket.bytes_in += len(data)
+            self.upstream.transport.write(data)
+
+    def tunnel_down(self, data: bytes) -> None:
+        """From the application to the client."""
+        self._passed()
+        self._ticket.bytes_out += len(data)
+        self.client.transport.write(data)
+
+    def _passed(self) -> None:
+        now = self._ticket.last_byte = self._front.seconds()
+        if not self.client.blocked:
+            self.client.deadline = now + self._front.settings.stream_timeout
+
+    def client_finished(self) -> None:
+        """The client will send no more through the tunnel."""
+        self._finished |= 1
+        if self.upstream is None or self._finished == 3 or not finish_writing(self.upstream.transport):
+            self._tunnel_over()
+
+    def upstream_finished(self) -> None:
+        """The application will send no more through the tunnel."""
+        self._finished |= 2
+        if self._finished == 3 or not finish_writing(self.client.transport):
+            self._tunnel_over()
+
+    def _tunnel_over(self) -> None:
+        """One side has gone, or both have finished: what is buffered for the other is still sent."""
+        now = self._front.seconds()
+        self.over = True
+        self.tunnel = False
+        self._in_use = False
+        self._ticket.stream_closed(now)
+        self._ticket.end(now)
+        upstream, self.upstream = self.upstream, None
+        if upstream is not None:
+            upstream.exchange = None
+            upstream.close()
+        self.client.hang_up()
+
+
+def chunk(data: bytes, last: bool, trailers: bytes) -> bytes:
+    """``data`` as one chunk (RFC 9112 §7.1), followed by the end of the body if it is the last; no data is no chunk."""
+    if data:
+        if last:
+            return b"%x\r\n%b\r\n0\r\n%b\r\n" % (len(data), data, trailers)
+        return b"%x\r\n%b\r\n" % (len(data), data)
+    return b"0\r\n%b\r\n" % trailers if last else b""

@@ -1,0 +1,151 @@
+"""The HTTP front door: takes connections, owns what they share, and looks once a second for what is overdue."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from email.utils import formatdate
+from secrets import token_hex
+from typing import Protocol
+
+from twisted.internet.defer import Deferred, succeed
+from twisted.internet.interfaces import IAddress, IDelayedCall, IProtocolFactory, IReactorTime
+from twisted.internet.task import LoopingCall
+from twisted.logger import Logger
+from twisted.python.failure import Failure
+from zope.interface import implementer
+
+from ... import events
+from ...core.keys import Key
+from ...core.model import Endpoint
+from ...core.routing import Unrouted
+from ...interfaces import IStacks
+from ...relay.pool import Connect, Pool
+from .client import ClientConnection
+from .settings import HttpSettings
+from .upstream import UpstreamConnection, UpstreamFactory
+
+SWEEP = 1.0  # seconds
+
+
+class Router(Protocol):
+    """What a frontend asks of ``core.routing.Routes``."""
+
+    def match(self, host: bytes) -> Key | Unrouted:
+        """The key that a Host field names."""
+
+
+@implementer(IProtocolFactory)
+class HttpFrontend:
+    """
+    :param stacks: where stacks are asked for.
+    :param routes: which host is which stack; assign ``routes`` anew when the configuration has changed.
+    :param clock: monotonic ``seconds()`` and ``callLater``.
+    :param connect: opens connections to endpoints.
+    :param wall: the time of day, in seconds since the epoch, for Date fields.
+    """
+
+    noisy = False
+    _log = Logger()
+
+    def __init__(
+        self,
+        stacks: IStacks,
+        routes: Router,
+        clock: IReactorTime,
+        connect: Connect,
+        settings: HttpSettings | None = None,
+        wall: Callable[[], float] = time.time,
+    ) -> None:
+        self.stacks = stacks
+        self.routes = routes
+        self.connect = connect
+        self.settings = settings = settings or HttpSettings()
+        self.seconds: Callable[[], float] = clock.seconds
+        self.pool: Pool[UpstreamConnection] = Pool(settings.pool_size, settings.pool_idle)
+        self.upstreams = UpstreamFactory(self)
+        self.clients: set[ClientConnection] = set()
+        self.stopping = False
+        self.date = b""
+        self._clock = clock
+        self._wall = wall
+        self._sweeping = LoopingCall(self._sweep)
+        self._sweeping.clock = clock
+        self._stopped: Deferred[None] | None = None
+        self._grace: IDelayedCall | None = None
+        self._tell_time()
+
+    @property
+    def connections(self) -> int:
+        """How many clients are connected."""
+        return len(self.clients)
+
+    def start(self) -> None:
+        """Begin to look for what is overdue. Connections are taken by whoever listens with this factory."""
+        self._sweeping.start(SWEEP, now=False)
+
+    def stop(self) -> Deferred[None]:
+        """Take no more requests. Fires with None when those in flight are answered and every connection is closed, or when
+        ``settings.grace`` seconds are over and the rest was cut off. Stop listening first."""
+        self.stopping = True
+        now = self.seconds()
+        for client in tuple(self.clients):
+            client.stop(now)
+        if not self.clients:
+            self._finish()
+            return succeed(None)
+        self._stopped = Deferred()
+        self._grace = self._clock.callLater(self.settings.grace, self._cut_off)
+        return self._stopped
+
+    def forget(self, endpoint: Endpoint) -> None:
+        """What listened there has stopped: keep no connection to it."""
+        self.pool.forget(endpoint)
+
+    def incident(self, what: str, failure: Failure) -> str:
+        """Log a fault of our own; returns the number under which the log has it."""
+        number = token_hex(4)
+        self._log.failure(events.BUG, failure, incident=number, what=what)
+        return number
+
+    def lost(self, client: ClientConnection) -> None:
+        """A client's connection has gone."""
+        self.clients.discard(client)
+        if self._stopped is not None and not self.clients:
+            stopped, self._stopped = self._stopped, None
+            self._finish()
+            stopped.callback(None)
+
+    # -- IProtocolFactory ------------------------------------------------------------------------------------------------
+
+    def buildProtocol(self, addr: IAddress | None) -> ClientConnection | None:
+        return None if self.stopping else ClientConnection(self)
+
+    def doStart(self) -> None:
+        """Called by each port that listens; ``start`` does the work."""
+
+    def doStop(self) -> None:
+        """Called by each port that stops; ``stop`` does the work."""
+
+    # -- once a second ---------------------------------------------------------------------------------------------------
+
+    def _sweep(self) -> None:
+        self._tell_time()
+        now = self.seconds()
+        for client in [client for client in self.clients if client.deadline <= now]:
+            client.overdue(now)
+        self.pool.sweep(now)
+
+    def _tell_time(self) -> None:
+        self.date = formatdate(self._wall(), usegmt=True).encode("ascii")
+
+    def _cut_off(self) -> None:
+        for client in tuple(self.clients):
+            client.abort()
+
+    def _finish(self) -> None:
+        if self._grace is not None and self._grace.active():
+            self._grace.cancel()
+        if self._sweeping.running:
+            self._sweeping.stop()
+        self.pool.close()
