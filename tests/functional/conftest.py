@@ -1,0 +1,9 @@
+"""Functional tests run against the real things: see tests/testbed."""
+
+import pytest
+
+from tests.testbed.fixtures import browser, busybox, engine, keeper, mark, own_engine, registry  # noqa: F401
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    mark(items)
