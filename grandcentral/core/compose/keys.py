@@ -135,7 +135,10 @@ _SERVICE = (
     _yes("init"),
     _yes("stop_signal"),
     _yes("stop_grace_period"),
-    _yes("restart", "`no`, `always`, `unless-stopped`, `on-failure[:n]`. A task must have `no`."),
+    _yes(
+        "restart",
+        "Read and not used: a service that ends takes its stack down; the next request starts it anew. Not for tasks.",
+    ),
     _yes("read_only"),
     _yes("shm_size"),
     _yes("mem_limit"),
