@@ -1,4 +1,4 @@
-"""Writes the pages of docs/ that are made from tables in the code: ``python -m docs.generate [--check]``, from the repository."""
+"""Writes the pages of docs/ that are made from tables in the code: ``python -m docs.generate [--check]``."""
 
 from __future__ import annotations
 

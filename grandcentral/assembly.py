@@ -19,7 +19,6 @@ from .backends.docker import DockerBackend
 from .backends.process import ProcessBackend
 from .backends.static import StaticBackend
 from .config import Configuration
-from .core.forwarding import Network
 from .core.keys import Key
 from .core.model import App, Endpoint
 from .core.routing import Routes, host_for
@@ -45,8 +44,8 @@ class MonotonicClock:
     def seconds(self) -> float:
         return time.monotonic()
 
-    def callLater(self, delay: float, call: Callable[..., object], *args: object, **kwargs: object) -> IDelayedCall:
-        return self._reactor.callLater(delay, call, *args, **kwargs)
+    def callLater(self, delay: float, callable: Callable[..., Any], *args: object, **kwargs: object) -> IDelayedCall:
+        return self._reactor.callLater(delay, callable, *args, **kwargs)
 
     def getDelayedCalls(self) -> Any:
         return self._reactor.getDelayedCalls()
@@ -116,22 +115,8 @@ def connector(reactor: Any) -> Callable[[Endpoint, IProtocolFactory], Deferred[I
 def http_settings(configuration: Configuration) -> HttpSettings:
     """The ``[http]`` table as the front door wants it."""
     http: dict[str, Any] = dict(configuration.http)
-    limits = HeadLimits(http["max_request_line"], http["max_field"], http["max_head"], http["max_fields"])
-    networks: tuple[Network, ...] = http["trusted_proxies"]
-    scheme = configuration.gateway.url.partition(":")[0]
-    return HttpSettings(
-        limits=limits,
-        head_timeout=http["head_timeout"],
-        idle_timeout=http["client_idle"],
-        body_timeout=http["body_idle"],
-        connect_timeout=http["upstream_connect"],
-        response_timeout=http["response_head_timeout"],
-        stream_timeout=http["tunnel_idle"],
-        waiting_page_after=http["waiting_page_after"],
-        pool_idle=http["upstream_idle"],
-        trusted_proxies=networks,
-        scheme=scheme,
-    )
+    limits = HeadLimits(*(http.pop(name) for name in ("max_request_line", "max_field", "max_head", "max_fields")))
+    return HttpSettings(limits=limits, scheme=configuration.gateway.url.partition(":")[0], **http)
 
 
 def _backends(reactor: Any, configuration: Configuration) -> dict[str, IBackend]:

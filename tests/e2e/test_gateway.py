@@ -47,7 +47,7 @@ def test_five_hundred_requests_on_a_cold_key_make_one_start_and_are_all_answered
     assert {answer.body.splitlines()[0] for answer in answers} == {b"one"}
     starts = json.loads(running.admin(f"/api/v1/stacks/app/{commit}/starts").body)["starts"]
     assert len(starts) == 1
-    assert {"registry", "create", "ready"} <= set(starts[0]["phases"])
+    assert {"registry", "create", "ready"} <= set(starts[0]["phases_ms"])
 
 
 def test_what_cannot_be_had_is_said_as_a_page_to_browsers_and_as_a_problem_to_others(
