@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from ipaddress import IPv4Network, IPv6Network
 from pathlib import Path
 
 from attrs import field, frozen
@@ -55,13 +56,13 @@ class Log:
 
 @frozen
 class Configuration:
-    """``http`` has every key of the ``[http]`` table: durations in seconds, sizes in bytes, lists as tuples."""
+    """``http`` has every key of the ``[http]`` table: durations in seconds, sizes in bytes, networks as a tuple."""
 
     path: Path
     gateway: Gateway
     admin: Admin
     limits: Limits
-    http: Mapping[str, float | int | tuple[str, ...]]
+    http: Mapping[str, float | int | tuple[IPv4Network | IPv6Network, ...]]
     log: Log
     docker: Docker
     registries: Mapping[str, Registry]

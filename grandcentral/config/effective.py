@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Mapping
 from typing import Any
 
 from .apps import backend_of
 from .configuration import Configuration
-from .findings import dotted
+from .findings import dotted, quoted
 from .reading import Section
 from .schema import APPS, TABLES, Setting, Table
 
@@ -48,7 +47,7 @@ def _nested(setting: Setting, section: Section) -> Mapping[str, object]:
 def toml(value: Any) -> str:
     """A value as TOML writes it; tables are inline."""
     if isinstance(value, str):
-        return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")
+        return quoted(value)
     if isinstance(value, bool):
         return "true" if value else "false"
     if isinstance(value, Mapping):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import tomllib
 from collections.abc import Iterable, Mapping
@@ -57,7 +58,12 @@ def lines(text: str) -> dict[Path, int]:
 
 def dotted(path: Path) -> str:
     """As TOML writes it: registries."registry.example.com".insecure."""
-    return ".".join(name if _BARE.fullmatch(name) else f'"{name}"' for name in path)
+    return ".".join(name if _BARE.fullmatch(name) else quoted(name) for name in path)
+
+
+def quoted(text: str) -> str:
+    """A basic string of TOML: JSON's, but that JSON leaves DEL as it is."""
+    return json.dumps(text, ensure_ascii=False).replace("\x7f", "\\u007f")
 
 
 @define

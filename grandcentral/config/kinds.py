@@ -158,11 +158,13 @@ def _path(value: object, surroundings: Surroundings) -> Path:
 PATH = Kind("path", _path, str)
 
 
-def several(kind: Kind, plural: str) -> Kind:
+def several(kind: Kind, plural: str, empty: bool = False) -> Kind:
     """A list of them, or a single one by itself. Read as a tuple, without doubles."""
 
     def read(value: object, surroundings: Surroundings) -> tuple[Any, ...]:
         values = value if isinstance(value, list) else [value]
+        if not values and not empty:
+            raise ValueError(f"is empty: write at least one {kind.name}")
         return tuple(dict.fromkeys(kind.read(each, surroundings) for each in values))
 
     return Kind(plural, read, lambda values: [kind.write(value) for value in values])
@@ -170,7 +172,7 @@ def several(kind: Kind, plural: str) -> Kind:
 
 LISTEN = text("endpoint", lambda value: endpoints.parse(value).text, '"tcp:8080"')
 HOST = text("host pattern", lambda value: parse_pattern(value).text, '"{version}.review.example.com"')
-NETWORK = text("network", lambda value: str(ip_network(value, strict=False)), '"10.0.0.0/8"')
+NETWORK = text("network", lambda value: ip_network(value, strict=False), '"10.0.0.0/8"')
 
 
 def _upstream(value: str) -> Endpoint:

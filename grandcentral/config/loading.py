@@ -113,8 +113,6 @@ def _url(gateway: Section) -> str:
 
 def _check_listeners(tables: Mapping[str, Section], findings: Findings) -> None:
     listeners = [(("gateway", "listen"), endpoints.parse(text)) for text in tables["gateway"]["listen"]]
-    if not listeners:
-        findings.wrong(("gateway", "listen"), 'is empty: write an endpoint such as "tcp:8080"')
     listeners.append((("admin", "listen"), endpoints.parse(tables["admin"]["listen"])))
     for (_, first), (place, second) in combinations(listeners, 2):
         if first.collides(second):

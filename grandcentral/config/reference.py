@@ -20,8 +20,8 @@ the effective configuration, every default filled in and secrets masked. What is
 * **path**: relative to the file; `~/` is the home directory.
 * **list**: one by itself needs no brackets: `listen = "tcp:8080"`.
 
-The keys of {overridable} can also be given in the environment, as `GRANDCENTRAL_<TABLE>_<KEY>`, which goes before the
-file: `GRANDCENTRAL_LIMITS_MAX_STACKS=5`, `GRANDCENTRAL_ADMIN_TOKEN_FILE=/run/secrets/token`. A variable that begins with
+The environment goes before the file: `GRANDCENTRAL_<TABLE>_<KEY>` is a key of {overridable},
+such as `GRANDCENTRAL_LIMITS_MAX_STACKS=5` or `GRANDCENTRAL_ADMIN_TOKEN_FILE=/run/secrets/token`. A variable that begins with
 `GRANDCENTRAL_` and means nothing is a problem.
 
 ## Which host leads where

@@ -114,11 +114,15 @@ class _Bucket:
                 yield from self.templates.get((head[:prefix], head[len(head) - tail :], labels), ())
 
 
+def _listed(apps: Iterable[App]) -> tuple[App, ...]:
+    return tuple(apps)
+
+
 @frozen
 class Routes:
     """All hosts of all apps. A look-up costs the same with one app and with a thousand: it tries the host's own suffixes."""
 
-    apps: tuple[App, ...] = field(converter=tuple)
+    apps: tuple[App, ...] = field(converter=_listed)
     _exact: Mapping[str, Key] = field(init=False, eq=False, repr=False)
     _templates: Mapping[str, _Bucket] = field(init=False, eq=False, repr=False)
     _wildcards: Mapping[str, Key] = field(init=False, eq=False, repr=False)
