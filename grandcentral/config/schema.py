@@ -226,7 +226,9 @@ HTTP = Table(
         ),
         Setting("head_timeout", duration(zero=False), "Within which the head of a request must be complete, in total.", 10.0),
         Setting("idle_timeout", duration(zero=False), "A connection without a request is closed after this.", 75.0),
-        Setting("body_timeout", duration(zero=False), "A request whose body makes no progress for this long is given up.", 60.0),
+        Setting(
+            "body_timeout", duration(zero=False), "A request whose body makes no progress for this long is given up.", 60.0
+        ),
         Setting("connect_timeout", duration(zero=False), "How long connecting to a stack may take.", 5.0),
         Setting("response_timeout", duration(zero=False), "How long an application may take to begin its answer.", 60.0),
         Setting(
