@@ -11,6 +11,11 @@ from twisted.logger import globalLogPublisher
 from twisted.python.failure import Failure
 
 
+def pytest_collection_finish() -> None:
+    """What was made before the first test is no test's garbage; without this, each collection below takes 60 ms."""
+    gc.freeze()
+
+
 @pytest.fixture(autouse=True)
 def clean_reactor() -> Iterator[list[Failure]]:
     """Fail on logged failures and on delayed calls left behind; pytest-twisted does neither.

@@ -5,8 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Mapping
 
-from grandcentral.core import compose
-
+from ..core import compose
 from . import yaml
 
 

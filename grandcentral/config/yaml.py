@@ -17,8 +17,8 @@ import yaml.resolver
 import yaml.scanner
 from attrs import define, field
 
-from grandcentral.core.compose.document import Entry, MappingNode, Node, ScalarNode, SequenceNode
-from grandcentral.core.problems import Invalid, Problem
+from ..core.compose.document import Entry, MappingNode, Node, ScalarNode, SequenceNode
+from ..core.problems import Invalid, Problem
 
 MAX_NODES = 50_000
 """Nodes of one document, each alias counted with all it stands for: the cure for "billion laughs"."""

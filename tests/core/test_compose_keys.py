@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from grandcentral.core.compose import FLAGS, markdown
+from grandcentral.core.compose import FLAGS, SAMPLE, VARIABLES, markdown
 from grandcentral.core.compose.keys import TABLE, Row, Verdict
 from grandcentral.core.model import FileContent, HealthCheck, Mount, MountKind, Service
 
@@ -214,6 +214,10 @@ def test_every_flag_is_of_a_row_or_about_host_paths() -> None:
 def test_the_page_in_docs_is_current() -> None:
     page = ROOT / "docs" / "compose.md"
     assert page.read_text() == markdown(), "run python -m docs.generate"
+
+
+def test_the_page_has_every_variable() -> None:
+    assert set(VARIABLES) == set(SAMPLE)
 
 
 def test_the_page_has_every_key() -> None:

@@ -9,9 +9,8 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 
 from attrs import define, field, frozen
 
-from grandcentral.core.interpolation import InterpolationError, interpolate
-from grandcentral.core.problems import Problem
-
+from ..interpolation import InterpolationError, interpolate
+from ..problems import Problem
 from . import scalars
 from .document import MappingNode, Node, ScalarNode, SequenceNode
 from .scalars import Converter, T

@@ -18,7 +18,8 @@ line and key. `grandcentral check` shows every problem and warning of a template
 * **refused**: a problem. `null`, `[]`, `{}` and the values named harmless are no problem anywhere.
 
 Keys that begin with `x-` are left alone, anchors, aliases and `<<` work as in Compose. YAML is read as YAML 1.2: `22:22`, `on`
-and `0755` are strings, and a key that is there twice is a problem. `docker compose config` writes files that work here.
+and `0755` are strings, and a key that is there twice is a problem. `docker compose config
+--no-interpolate` writes files that work here.
 
 ## Variables
 
@@ -32,15 +33,16 @@ one value. A variable that is not set becomes the empty string, with a warning.
 
 VARIABLES = {
     "VERSION": "the version's name, for instance the git hash",
-    "IMAGE": "the version's image, by digest",
+    "IMAGE": "the version's image; what is started is pinned to its digest",
     "HOST": "the public host name of the stack",
     "URL": "its public URL",
     "GRANDCENTRAL": "`1`",
+    "GRANDCENTRAL_APP": "the app's name in the configuration",
     "GRANDCENTRAL_VERSION": "as `VERSION`",
     "GRANDCENTRAL_TAG": "the image's tag",
     "GRANDCENTRAL_HOST": "as `HOST`",
     "GRANDCENTRAL_URL": "as `URL`",
-    "GRANDCENTRAL_GIT_SHA": "the full commit, where it is known",
+    "GRANDCENTRAL_GIT_SHA": "the full commit, or as much of it as is known",
 }
 """The variables that the gateway gives, and what they hold. Those that begin with GRANDCENTRAL are in every container too."""
 

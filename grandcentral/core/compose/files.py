@@ -5,8 +5,7 @@ from __future__ import annotations
 import posixpath
 from collections.abc import Iterator
 
-from grandcentral.core.model import FileContent
-
+from ..model import FileContent
 from .cursor import Cursor, did_you_mean
 from .environment import read_file
 

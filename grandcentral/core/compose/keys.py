@@ -63,12 +63,12 @@ _TOP = (
     _yes("secrets"),
     _ignore("version", "it has no meaning any more in Compose either"),
     _ignore("name", _OWN_NAMES),
-    _no("include", "put the services into this file, or give the output of `docker compose config`"),
+    _no("include", "put the services into this file, or give the output of `docker compose config --no-interpolate`"),
     _no("models", "models are not run here; run the model as a service"),
 )
 
 _SERVICE = (
-    _yes("image", "Required. `${IMAGE}` is the image of the version, by digest."),
+    _yes("image", "Required. `${IMAGE}` is the image of the version."),
     _yes("command", "A string is split as a shell would, and no shell runs it."),
     _yes("entrypoint", "A string is split as a shell would, and no shell runs it."),
     _yes("environment", "Map or list. A name without a value takes the app's `environment`, or is left out."),
@@ -202,7 +202,7 @@ _SERVICE = (
         )
     ),
     _no("scale", "a stack has one container of each service", "1"),
-    _no("extends", "use YAML anchors and <<, or give the output of `docker compose config`"),
+    _no("extends", "use YAML anchors and <<, or give the output of `docker compose config --no-interpolate`"),
     _no("links", "services reach each other by name; use depends_on, and networks.NAME.aliases for other names"),
     _no("external_links", "a stack is a network of its own; containers outside can't be reached by name"),
     _no("volumes_from", "name the volume in volumes, in both services"),

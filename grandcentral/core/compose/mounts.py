@@ -6,8 +6,7 @@ import posixpath
 import re
 from collections.abc import Collection, Iterator
 
-from grandcentral.core.model import Mount, MountKind
-
+from ..model import Mount, MountKind
 from . import scalars
 from .cursor import Cursor, did_you_mean
 

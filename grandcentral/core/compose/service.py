@@ -7,8 +7,7 @@ from collections.abc import Collection, Mapping
 
 from attrs import frozen
 
-from grandcentral.core.model import Condition, Dependency, HealthCheck, Service
-
+from ..model import Condition, Dependency, HealthCheck, Service
 from . import scalars
 from .cursor import Cursor, did_you_mean
 from .environment import environment, extra_hosts, labels

@@ -10,27 +10,22 @@ from collections.abc import Callable, Mapping
 
 from attrs import evolve, field, frozen
 
-from grandcentral.core.model import Condition, Service, StackSpec
-from grandcentral.core.problems import Invalid, Problem
-
+from .. import launching
+from ..keys import Key
+from ..model import Condition, Service, StackSpec, Version
+from ..problems import Invalid, Problem
 from .checking import check
 from .cursor import Cursor, Reading, did_you_mean
 from .document import Node
 from .keys import FLAGS
 from .service import Surroundings, service
 
-SAMPLE: Mapping[str, str] = {
-    "VERSION": "0123abc",
-    "IMAGE": "registry.example.com/app:0123abc",
-    "HOST": "0123abc.review.example.com",
-    "URL": "https://0123abc.review.example.com",
-    "GRANDCENTRAL": "1",
-    "GRANDCENTRAL_VERSION": "0123abc",
-    "GRANDCENTRAL_TAG": "0123abc",
-    "GRANDCENTRAL_HOST": "0123abc.review.example.com",
-    "GRANDCENTRAL_URL": "https://0123abc.review.example.com",
-    "GRANDCENTRAL_GIT_SHA": "0123abc0123abc0123abc0123abc0123abc0123a",
-}
+SAMPLE: Mapping[str, str] = launching.variables(
+    Key("app", "0123abc"),
+    Version("0123abc", image="registry.example.com/app:0123abc", commit="0123abc" * 5 + "01234"),
+    host="0123abc.review.example.com",
+    url="https://0123abc.review.example.com",
+)
 """Variables as a render will have them, to find at load what is wrong with a template."""
 
 _FILES_KEPT = 64
