@@ -117,6 +117,8 @@ class ChunkedBody:
                 raise BadBody(f"A chunk-size line is longer than {CHUNK_LINE} bytes.")
             if self._behind and not b"\r\n".startswith(self._partial):
                 raise BadBody("A chunk is longer than it says.")
+            if self._partial.find(b"\r", 0, -1) >= 0:
+                raise BadBody("A chunk-size line has a bare CR.")
             return len(data)
         line = data[at : end + 1]
         if self._partial:

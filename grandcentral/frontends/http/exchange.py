@@ -39,8 +39,9 @@ class Exchange:
     send it to stays in the client's buffer."""
 
     __slots__ = (
-        *("_attempts", "_chunked", "_closes", "_dialling", "_finished", "_framed", "_front", "_in_use", "_key", "_sent", "_shelf"),
-        *("_ticket", "_touched", "_waiting", "body", "client", "head", "over", "started", "to_head", "tunnel", "upstream"),
+        *("_attempts", "_chunked", "_closes", "_dialling", "_finished", "_framed", "_front", "_in_use", "_key", "_sent"),
+        *("_shelf", "_ticket", "_touched", "_waiting", "body", "client", "head", "over", "started", "to_head"),
+        *("tunnel", "upstream"),
     )
     _key: Key
     _shelf: Shelf[UpstreamConnection]
@@ -273,30 +274,35 @@ class Exchange:
         self._let_go()
         self.client.cut(self._framed)
 
-    def upstream_lost(self, stale: bool) -> None:
-        """The connection has gone before the end of the answer. ``stale``: it was kept from earlier, and said nothing since."""
+    def upstream_lost(self, kept: bool, answered: bool) -> None:
+        """The connection has gone before the end of the answer.
+
+        :param kept: it came from the pool, and may have been closed there already.
+        :param answered: some byte of an answer came.
+        """
         self.upstream = None
         if self.tunnel:
             self._tunnel_over()
         elif self.started:
             self.broken()
-        elif stale and may_repeat(self.head.method, True, False, self._whole, self._attempts):
+        elif kept and may_repeat(self.head.method, True, answered, self._whole, self._attempts):
             self._dial(self._front.seconds())
         else:
-            self._try_elsewhere("It closed the connection without an answer.", delivered=True)
+            why = "It closed the connection within its answer." if answered else "It closed the connection without an answer."
+            self._try_elsewhere(why, True, answered)
 
     @property
     def _whole(self) -> bool:
         """Whether the request can be sent once more: nothing of it has gone that is not at hand."""
         return not self._touched or self._sent is not None
 
-    def _try_elsewhere(self, why: str, delivered: bool) -> None:
+    def _try_elsewhere(self, why: str, delivered: bool, answered: bool = False) -> None:
         """This endpoint does not work: have the table look at it, and ask again once if the request may be repeated."""
         if not delivered:
             self._attempts += 1
         self._end_use()
         self._front.stacks.lost(self._ticket)
-        if may_repeat(self.head.method, delivered, False, self._whole, self._attempts):
+        if may_repeat(self.head.method, delivered, answered, self._whole, self._attempts):
             self._wake()
         else:
             self.refuse(UpstreamFailed(self._key, why))

@@ -181,7 +181,7 @@ class UpstreamConnection:
         elif self._body is not None and self._until_close and orderly:
             exchange.content(b"", True, b"")
         else:
-            exchange.upstream_lost(self.used and not self._buffer)
+            exchange.upstream_lost(self.used, bool(self._buffer or self._interim))
 
     # -- IHalfCloseableProtocol ------------------------------------------------------------------------------------------
 
