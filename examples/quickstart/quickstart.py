@@ -21,8 +21,8 @@ OURS = "# Written by examples/quickstart/run at each start. Remove this line, an
 
 # The history of the small repository: what each commit is called and says, its two colours, and the hour it was made.
 COMMITS = (
-    ("Sunrise", "The first commit: good morning.", ("#f9a03f", "#d45087"), 6),
-    ("High noon", "The second: the sky has cleared up.", ("#2a9df4", "#1167b1"), 12),
+    ("Sunrise", "The first commit: good morning.", ("#c2501c", "#8e2457"), 6),
+    ("High noon", "The second: the sky has cleared up.", ("#1472c4", "#0b4a86"), 12),
     ("Midnight", "The third: time to sleep when idle.", ("#5f2c82", "#16213e"), 23),
 )
 
@@ -231,6 +231,7 @@ def stop_stacks(configuration: Path) -> None:
         await backend.open()
         for found in await backend.survey():
             await backend.halt(found.key, grace=True)
+            print(f"Stopped {found.key}.")
         await backend.close()
 
     try:
