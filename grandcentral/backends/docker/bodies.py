@@ -75,14 +75,7 @@ def listed(words: tuple[str, ...] | None) -> list[str] | None:
 
 def environment(launch: Launch, service: Service) -> Mapping[str, str]:
     """The template's variables, and ours where it has none of that name."""
-    ours = {
-        "GRANDCENTRAL": "1",
-        "GRANDCENTRAL_APP": launch.key.app,
-        "GRANDCENTRAL_VERSION": launch.version.name,
-        "GRANDCENTRAL_HOST": launch.host,
-    }
-    if launch.version.commit:
-        ours["GRANDCENTRAL_GIT_SHA"] = launch.version.commit
+    ours = {name: value for name, value in launch.variables.items() if name.startswith("GRANDCENTRAL")}
     if service.name == launch.spec.serves and not launch.spec.port:
         ours["PORT"] = str(DEFAULT_PORT)
     return {**ours, **service.environment}

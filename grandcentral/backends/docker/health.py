@@ -14,9 +14,7 @@ from typing import Any
 from attrs import evolve, frozen
 
 from ...core.model import HealthCheck, Service
-
-QUICKEST = 0.02  # seconds between two checks at first, doubling to ...
-SLOWEST = 0.5
+from ...core.readiness import pace
 
 
 @frozen
@@ -34,7 +32,7 @@ def failed(check: HealthCheck, attempt: int, failures: int, running_for: float) 
     :param failures: how many in a row had failed before it, not counting those in the start period.
     :param running_for: seconds since the service started.
     """
-    after = min(QUICKEST * 2 ** min(attempt, 10), SLOWEST)
+    after = pace(attempt).delay
     if running_for < check.start_period:
         return Verdict(check.start_interval or after, 0, False)
     patience = check.start_period + check.retries * check.interval

@@ -1,45 +1,33 @@
-"""The phases of one start, as reported: one at a time, though several services are in different ones."""
+"""Which phases the services of one start are in, as they enter and leave them."""
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
+
+from attrs import define, field
 
 from ...core.model import Progress
 from ...interfaces import Report
 
-PRECEDENCE = ("pull", "loader", "health", "create")  # when several are under way, the one that a person waits for
 
-
+@define(eq=False)
 class Phases:
-    """Says which phase a start is in. Phases never overlap, so their seconds add up; a phase may come more than once
-    (create, health, loader, create), so who keeps the time adds its parts."""
-
-    def __init__(self, report: Report) -> None:
-        self._report = report
-        self._under_way: Counter[str] = Counter()
-        self._current = ""
+    _report: Report
+    _under_way: set[tuple[str, str]] = field(factory=set, init=False)
 
     @contextmanager
     def during(self, phase: str, service: str) -> Iterator[None]:
-        self._under_way[phase] += 1
-        self._switch(service)
+        """``service`` is in ``phase``; left also when that fails."""
+        self._under_way.add((phase, service))
+        self._report(Progress(phase, service))
         try:
             yield
         finally:
-            self._under_way[phase] -= 1
-            self._switch("")
+            self._under_way.discard((phase, service))
+            self._report(Progress(phase, service, done=True))
 
     def say(self, phase: str, service: str, detail: str) -> None:
-        if phase == self._current:
+        """Something of a phase under way. What a thread says too late is left unsaid."""
+        if (phase, service) in self._under_way:
             self._report(Progress(phase, service, detail))
-
-    def _switch(self, service: str) -> None:
-        now = next((phase for phase in PRECEDENCE if self._under_way[phase]), "")
-        if now != self._current:
-            before, self._current = self._current, now
-            if before:
-                self._report(Progress(before, done=True))
-            if now:
-                self._report(Progress(now, service))
