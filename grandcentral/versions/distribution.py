@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 import re
 from hashlib import sha256
-from urllib.parse import urljoin, urlsplit
+from urllib.parse import urljoin
 
 from attrs import define, field
 from twisted.internet.interfaces import IReactorTime
@@ -17,7 +17,7 @@ from twisted.web.iweb import IAgent
 from ..core.references import DIGEST, Reference
 from ..errors import RegistryUnavailable
 from .credentials import Credentials
-from .http import Answer, exchange, origin
+from .http import Answer, exchange, follow
 from .tokens import Authorization, Refused, Trust, challenges
 
 MEDIA_TYPES = (
@@ -136,8 +136,8 @@ class Repository:
 def next_page(link: str, url: str) -> str | None:
     """The URL that a Link field calls "next" (RFC 8288), if it is on the same registry; None for the last page."""
     target = re.match(r'\s*<([^>]*)>\s*;\s*rel\s*=\s*"?next"?', link)
-    following = urljoin(url, target[1]) if target else url
-    return following if following != url and origin(urlsplit(following)) == origin(urlsplit(url)) else None
+    following = follow(url, target[1]) if target else None
+    return None if following == url else following
 
 
 def _fields(accept: str, authorization: str | None) -> dict[str, str]:

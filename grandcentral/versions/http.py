@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from io import BytesIO
 from ipaddress import ip_address
-from urllib.parse import SplitResult, urljoin, urlsplit
+from urllib.parse import urljoin, urlsplit
 
 from attrs import frozen
 from OpenSSL.SSL import Error as TLSError
@@ -24,6 +25,7 @@ from ..errors import RegistryUnavailable
 
 LARGEST_BODY = 4 * 1024 * 1024  # bytes: the largest manifest that registries must take (OCI distribution specification)
 REDIRECTS = 3
+_PORTS = {"http": 80, "https": 443}
 
 
 @frozen
@@ -43,8 +45,10 @@ async def exchange(
     """A HEAD or GET, or a POST of ``body``. Redirects of the former are followed, on the same scheme, host and port only: what
     we send is for nobody else's eyes.
 
-    Raises RegistryUnavailable for everything that is no answer, and for a body of more than ``largest`` bytes.
+    :param url: one that ``origin`` can read.
+    :raises RegistryUnavailable: for everything that is no answer, and for a body of more than ``largest`` bytes.
     """
+    host = urlsplit(url).netloc
     fields = Headers({"User-Agent": [f"grandcentral/{__version__}"], **{name: [value] for name, value in headers.items()}})
     for _ in range(REDIRECTS + 1):
         producer = None if body is None else FileBodyProducer(BytesIO(body))
@@ -54,26 +58,36 @@ async def exchange(
         except _BROKEN as error:
             if any(failure.check(CancelledError) for failure in getattr(error, "reasons", ())):
                 raise CancelledError() from error  # what twisted.web makes of being cancelled
-            raise _broken(urlsplit(url).netloc, error) from error
+            raise _broken(host, error) from error
         if answer.status not in (301, 302, 303, 307, 308) or body is not None:
             return answer
-        target = urljoin(url, answer.header("Location"))
-        if origin(urlsplit(target)) != origin(urlsplit(url)):
-            raise RegistryUnavailable(
-                f"{urlsplit(url).netloc} redirects to {urlsplit(target).netloc or target}, where nothing of ours is sent.",
-                bad_gateway=True,
-            )
+        target = follow(url, answer.header("Location"))
+        if target is None:
+            where = answer.header("Location")[:100]
+            raise RegistryUnavailable(f"{host} redirects to {where!r}, where nothing of ours is sent.", bad_gateway=True)
         url = target
-    raise RegistryUnavailable(f"{urlsplit(url).netloc} redirects in a circle.", bad_gateway=True)
+    raise RegistryUnavailable(f"{host} redirects in a circle.", bad_gateway=True)
 
 
-def origin(url: SplitResult) -> tuple[str, str, int]:
-    """(scheme, host, port), as RFC 6454 section 4 compares them; ("", "", 0) for a URL that has none."""
+def origin(url: str) -> tuple[str, str, int] | None:
+    """(scheme, host, port) of an http or https URL, as RFC 6454 section 4 compares them; None for what is none."""
     try:
-        port = url.port
+        parts = urlsplit(url)
+        port = parts.port
     except ValueError:
-        return ("", "", 0)
-    return url.scheme, url.hostname or "", port or {"http": 80, "https": 443}.get(url.scheme, 0)
+        return None
+    if parts.scheme not in _PORTS or not parts.hostname or not re.fullmatch(r"[\x21-\x7e]+", url):
+        return None
+    return parts.scheme, parts.hostname, port or _PORTS[parts.scheme]
+
+
+def follow(url: str, reference: str) -> str | None:
+    """What ``reference`` means to a page at ``url``, if it is of the same origin; else None."""
+    try:
+        target = urljoin(url, reference)
+    except ValueError:
+        return None
+    return target if origin(target) is not None and origin(target) == origin(url) else None
 
 
 def is_loopback(hostname: str) -> bool:
@@ -113,7 +127,7 @@ class _Bounded(Protocol):
 
     def _abort(self) -> None:
         if self.transport is not None:
-            self.transport.abortConnection()  # type: ignore[attr-defined]  # twisted.web's proxy of a TCP transport has it
+            self.transport.loseConnection()  # nothing is waiting to be written, so this is at once
 
 
 class _TooLong(Exception):

@@ -24,7 +24,7 @@ from twisted.web.iweb import IAgent
 from ..core.references import Reference
 from ..errors import RegistryUnavailable
 from .credentials import Credentials
-from .http import Answer, exchange, is_loopback
+from .http import Answer, exchange, is_loopback, origin
 
 KNOWN: Mapping[str, str] = {"registry-1.docker.io": "auth.docker.io", "registry.gitlab.com": "gitlab.com"}
 """Registries whose token server is on another host."""
@@ -86,15 +86,13 @@ class Trust:
 
     def realm(self, url: str, registry: str) -> bool:
         """Whether the token server at ``url``, which ``registry`` named, may be asked, and shown our credentials."""
-        try:
-            parts = urlsplit(url)
-            hostname = parts.hostname or ""
-        except ValueError:
+        if origin(url) is None:
             return False
+        parts = urlsplit(url)
         allowed = {urlsplit(f"//{registry}").hostname, KNOWN.get(registry)} | self.token_hosts
-        if not hostname or "@" in parts.netloc or not (hostname in allowed or parts.netloc in allowed):
+        if "@" in parts.netloc or not (parts.hostname in allowed or parts.netloc in allowed):
             return False
-        return parts.scheme == "https" or (parts.scheme == "http" and self.plain(parts.netloc))
+        return parts.scheme == "https" or self.plain(parts.netloc)
 
 
 @frozen
