@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
+import socket
+from collections.abc import Callable, Iterator
+from typing import Any
+
 import pytest
 import pytest_twisted
+from twisted.internet.defer import Deferred
 from zope.interface.verify import verifyObject
 
 from grandcentral.backends.static import StaticBackend
 from grandcentral.core.keys import Key
-from grandcentral.core.model import Endpoint, Launch, Progress, StackSpec, Version
+from grandcentral.core.model import Endpoint, Launch, Progress, Service, StackSpec, Version
 from grandcentral.errors import EngineRefused
 from grandcentral.interfaces import IBackend
+
+from ..contracts.backend import CAPABILITIES, BackendContract
 
 DOCS = Key("docs")
 UPSTREAM = Endpoint("127.0.0.1", 9001)
@@ -59,3 +66,48 @@ async def test_there_is_nothing_to_find_and_nothing_to_read(backend: StaticBacke
 async def test_an_app_without_an_upstream_is_refused(backend: StaticBackend) -> None:
     with pytest.raises(EngineRefused, match="other"):
         await backend.launch(start(Key("other")), ignore)
+
+
+class StaticHarness:
+    """Something listens, and always has; services are named and never started."""
+
+    lacks = dict.fromkeys(CAPABILITIES, "somebody else runs it")
+    port = 0
+
+    def __init__(self, listening: socket.socket) -> None:
+        self.upstream = Endpoint("127.0.0.1", listening.getsockname()[1])
+
+    def backend(self) -> StaticBackend:
+        return StaticBackend({"docs": self.upstream})
+
+    def key(self, name: str) -> Key:
+        return Key("docs", name)
+
+    def version(self) -> Version:
+        return Version("")
+
+    def serving(self, name: str) -> Service:
+        return Service(name)
+
+    def leftovers(self) -> list[str]:
+        return []
+
+    def reachable(self, endpoint: Endpoint) -> bool:
+        with socket.socket() as probe:
+            return probe.connect_ex((endpoint.host, endpoint.port)) == 0
+
+    async def wait(self, deferred: Deferred[Any]) -> Any:
+        return await deferred
+
+    async def eventually(self, holds: Callable[[], object]) -> None:
+        assert holds()
+
+
+@pytest.fixture
+def harness() -> Iterator[StaticHarness]:
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        yield StaticHarness(listening)
+
+
+class TestContract(BackendContract):
+    pass
