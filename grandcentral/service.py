@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from twisted.application.service import Service
+from twisted.application.service import IService, Service
 from twisted.internet.defer import Deferred
 from twisted.internet.endpoints import serverFromString
 from twisted.internet.error import CannotListenError
@@ -19,16 +19,19 @@ from twisted.python.failure import Failure
 from . import __version__, events
 from .assembly import Parts, assemble
 from .config import Configuration
+from .observe.service import LoggingService
 from .options import Options
 
 __all__ = ["Gateway", "Options", "makeService"]
 
 
-def makeService(options: Options) -> Gateway:
+def makeService(options: Options) -> IService:
     """What ``twistd grandcentral`` runs."""
     from twisted.internet import reactor
 
-    return Gateway(reactor, options.configuration)
+    service = LoggingService(options.observer)
+    Gateway(reactor, options.configuration).setServiceParent(service)
+    return service
 
 
 class Gateway(Service):

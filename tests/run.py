@@ -35,7 +35,7 @@ def install():
     print(f"Installing Grand Central and what its tests need into {VENV}; only the first run does this.", flush=True)
     if not PYTHON.exists():
         if subprocess.call([sys.executable, "-c", "import ensurepip, venv"], stderr=subprocess.DEVNULL) != 0:
-            sys.exit(f"{sys.executable} has no venv and ensurepip. Debian and Ubuntu keep them apart: apt-get install python3-venv")
+            sys.exit(f"{sys.executable} has no venv and ensurepip. On Debian and Ubuntu: apt-get install python3-venv")
         if subprocess.call([sys.executable, "-m", "venv", str(VENV)]) != 0:
             sys.exit(f"The virtual environment {VENV} could not be made.")
     pip = [str(PYTHON), "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]

@@ -13,9 +13,11 @@ from ipaddress import ip_address
 from twisted.internet.address import IPv4Address, IPv6Address
 from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.interfaces import IAddress, IReactorTime
+from twisted.logger import Logger, LogLevel
 from twisted.python.failure import Failure
 from twisted.web import resource, server
 
+from .. import events
 from ..core.keys import normalise_host
 from ..errors import Refusal
 from ..interfaces import IManifest, IStackControl
@@ -25,6 +27,8 @@ from .api import ROUTES, Api
 from .health import Checks
 from .incidents import report
 from .routes import Call, find
+
+_log = Logger(namespace="grandcentral.admin")
 
 _ALWAYS = {
     "Cache-Control": "no-store",
@@ -57,6 +61,12 @@ class AdminSite(server.Site):
         super().__init__(_Everything(api, token), reactor=clock)
         self.noisy = False
 
+    def log(self, request: server.Request) -> None:
+        """Who changed what is worth a line; who looked is not, unless somebody wants to know all."""
+        level = LogLevel.debug if request.method in (b"GET", b"HEAD") else LogLevel.info
+        caller = getattr(request.getClientAddress(), "host", "this machine")
+        _log.emit(level, events.ADMIN_CALL, caller=caller, call=_line(request), status=request.code)
+
 
 class _Everything(resource.Resource):
     """Every path: which routes there are is the table's business."""
@@ -78,9 +88,8 @@ class _Everything(resource.Resource):
         return server.NOT_DONE_YET
 
     async def _serve(self, request: server.Request) -> Answer:
-        method = request.method.decode("ascii", "replace")
         segments = [segment.decode("utf-8", "replace") for segment in request.postpath or []]
-        route, variables = find(ROUTES, method, segments)
+        route, variables = find(ROUTES, request.method.decode("ascii", "replace"), segments)
         check(route.access, _caller(request), self._token)
         return await route.serve(self._api, Call(variables, _query(request), _fields(request)))
 
@@ -93,7 +102,7 @@ def _apologise(failure: Failure, request: server.Request, over: Deferred[None]) 
         return refusal(reason)
     if isinstance(reason, CancelledError) and over.called:
         return text("cancelled", 499)
-    return bug(report(failure, f"{request.method.decode('ascii', 'replace')} {request.path.decode('ascii', 'replace')}"))
+    return bug(report(failure, _line(request)))
 
 
 def _send(answer: Answer, request: server.Request, over: Deferred[None]) -> None:
@@ -106,6 +115,11 @@ def _send(answer: Answer, request: server.Request, over: Deferred[None]) -> None
     if request.method != b"HEAD":
         request.write(answer.body)
     request.finish()
+
+
+def _line(request: server.Request) -> str:
+    """For the log: without the query, which nobody promised to keep secrets out of."""
+    return f"{request.method.decode('ascii', 'replace')} {request.path.decode('ascii', 'replace')}"
 
 
 def _caller(request: server.Request) -> Caller:

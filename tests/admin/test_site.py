@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import pytest
 from twisted.internet.defer import fail
+from twisted.logger import globalLogPublisher
 from twisted.python.failure import Failure
 
+from grandcentral import events
 from grandcentral.admin.answers import Refused
 from grandcentral.admin.api import ROUTES
 from grandcentral.admin.routes import find
@@ -77,6 +79,21 @@ def test_a_key_error_that_is_a_bug_is_no_unknown_app(clean_reactor: list[Failure
     client.control.snapshot = lambda: {}["oops"]  # type: ignore[assignment]
     assert client.call("GET", "/api/v1/stacks").status == 500
     clean_reactor.clear()
+
+
+def test_who_changed_what_is_in_the_log() -> None:
+    logged = []
+    globalLogPublisher.addObserver(logged.append)
+    client = browser()
+    client.call("GET", "/api/v1/stacks?secret=x")
+    client.call("POST", "/api/v1/stacks/nobody/db139cf/stop")
+    globalLogPublisher.removeObserver(logged.append)
+    calls = [event for event in logged if event["log_format"] == events.ADMIN_CALL]
+    assert [(event["log_level"].name, event["call"], event["status"]) for event in calls] == [
+        ("debug", "GET /api/v1/stacks", 200),
+        ("info", "POST /api/v1/stacks/nobody/db139cf/stop", 404),
+    ]
+    assert calls[1]["caller"] == "127.0.0.1"
 
 
 def test_several_requests_on_one_connection() -> None:
