@@ -18,8 +18,8 @@ from zope.interface import implementer
 
 from ..core.keys import Key
 from ..core.model import Condition, Endpoint, Found, Launch, LogTail, Progress, Service
-from ..core.ordering import waves
-from ..errors import EngineUnavailable, Mishap, ServiceExited, ServiceUnhealthy
+from ..core.ordering import Disordered, waves
+from ..errors import EngineRefused, EngineUnavailable, Mishap, ServiceExited, ServiceUnhealthy
 from ..interfaces import IBackend, Report, Vanished
 
 
@@ -52,6 +52,7 @@ class MemoryEngine:
 
     stacks: dict[Key, MemoryStack] = field(factory=dict)
     launches: list[tuple[Key, int]] = field(factory=list)
+    started: list[str] = field(factory=list)  # the services that started, in order
     halts: list[Key] = field(factory=list)
     away: EngineUnavailable | None = None
     peak: int = 0
@@ -132,7 +133,11 @@ class MemoryBackend:
         engine.stacks[launch.key] = stack
         engine.peak = max(engine.peak, len(engine.stacks))
         services = {service.name: service for service in launch.spec.services}
-        for wave in waves(launch.spec.services):
+        try:
+            order = waves(launch.spec.services)
+        except Disordered as error:
+            raise EngineRefused(f"{launch.key} cannot be started: {error}.") from error
+        for wave in order:
             for name in wave:
                 await self._start(stack, services[name], report)
         for service in services.values():
@@ -148,6 +153,7 @@ class MemoryBackend:
         report(Progress(phase, name))
         await self._step()
         stack.running.add(name)
+        self.engine.started.append(name)
         stack.lines.setdefault(name, []).append(f"{name} started")
         if service.command is not None and service.command[:1] == ("exit",):
             stack.running.discard(name)
