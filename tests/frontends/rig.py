@@ -1,7 +1,7 @@
 """The whole HTTP front door between a client and an application made of memory: both sides see bytes, and nothing else.
 
-Transports behave as Twisted's do: connections are lost a moment later, not inside the call; a full buffer pauses its producer; a
-paused reader gets what came when it reads again.
+Transports behave as Twisted's do: connections are lost a moment later, not inside the call; a full buffer pauses its producer;
+a paused reader gets what came when it reads again.
 """
 
 from __future__ import annotations
@@ -314,6 +314,7 @@ class Stacks:
     """IStacks with every key ready at one endpoint, unless it is ``cold``: then a test fires what waits."""
 
     cold: bool = False
+    cold_when_lost: bool = False
     ready: dict[Key, Ticket] = field(factory=dict)
     waiting: list[Deferred[Ticket]] = field(factory=list)
     reported: list[Ticket] = field(factory=list)
@@ -353,6 +354,7 @@ class Stacks:
 
     def lost(self, ticket: Ticket) -> None:
         self.reported.append(ticket)
+        self.cold = self.cold or self.cold_when_lost
 
     def progress(self, key: Key) -> tuple[str, float] | None:
         return self.text

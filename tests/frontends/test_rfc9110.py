@@ -14,7 +14,9 @@ WEBSOCKET = get(b"/ws", b"Connection: keep-alive, Upgrade", b"Upgrade: websocket
 SWITCHED = b"HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Accept: x\r\n\r\n"
 
 
-def sent(*fields: bytes, peer: str = "192.0.2.7", settings: HttpSettings | None = None, request: bytes = b"") -> dict[str, list[bytes]]:
+def sent(
+    *fields: bytes, peer: str = "192.0.2.7", settings: HttpSettings | None = None, request: bytes = b""
+) -> dict[str, list[bytes]]:
     """The fields that the application gets for a request with these."""
     gateway = Gateway(settings)
     client = gateway.client(peer)
@@ -32,7 +34,14 @@ def test_4_2_3_the_case_of_a_host_does_not_matter() -> None:
 
 
 def test_5_1_unknown_fields_are_passed_on_as_they_came() -> None:
-    lines = [b"x-odd:  two  blanks ", b"X-ODD: again", b"Empty:", b"Ob-Text: \xe9\xff", b"a!#$%&'*+-.^_`|~9: z", b"Cookie: a=b; c=d"]
+    lines = [
+        b"x-odd:  two  blanks ",
+        b"X-ODD: again",
+        b"Empty:",
+        b"Ob-Text: \xe9\xff",
+        b"a!#$%&'*+-.^_`|~9: z",
+        b"Cookie: a=b; c=d",
+    ]
     gateway = Gateway()
     client, origin = gateway.ask(get(b"/", *lines), OK.replace(b"\r\n\r\n", b"\r\n" + b"\r\n".join(lines) + b"\r\n\r\n"))
     block = b"\r\n".join(lines) + b"\r\n"
@@ -48,9 +57,13 @@ def test_5_3_lines_of_one_name_keep_their_order() -> None:
 
 @pytest.mark.parametrize(
     "request_",
-    [get(b"/", b"A: " + b"b" * 17_000), get(b"/", *[b"A%d: b" % n for n in range(129)]), get(b"/", *[b"A: " + b"b" * 9000] * 8),
-     b"GET / HTTP/1.1\r\nA: " + b"b" * 70_000],
-)  # fmt: skip
+    [
+        get(b"/", b"A: " + b"b" * 17_000),
+        get(b"/", *[b"A%d: b" % n for n in range(129)]),
+        get(b"/", *[b"A: " + b"b" * 9000] * 8),
+        b"GET / HTTP/1.1\r\nA: " + b"b" * 70_000,
+    ],
+)
 def test_5_4_what_is_too_large_is_431(request_: bytes) -> None:
     gateway = Gateway()
     client = gateway.client()
@@ -103,10 +116,14 @@ def test_7_6_1_fields_between_two_hops_are_not_passed_on() -> None:
 
 
 def test_7_6_1_nor_from_the_application() -> None:
-    lines = b"\r\n".join([b"Connection: X-Mine", b"Connection: x-other", b"X-Mine: 1", b"X-Other: 2", b"X-Third: 3", *HOP_BY_HOP])
+    lines = b"\r\n".join(
+        [b"Connection: X-Mine", b"Connection: x-other", b"X-Mine: 1", b"X-Other: 2", b"X-Third: 3", *HOP_BY_HOP]
+    )
     client, _ = Gateway().ask(get(), OK.replace(b"\r\n\r\n", b"\r\n" + lines + b"\r\n\r\n"))
     answer = client.answer()
-    assert not {"connection", "keep-alive", "proxy-connection", "te", "upgrade", "x-mine", "x-other"} & {name for name, _ in answer.fields}
+    assert not {"connection", "keep-alive", "proxy-connection", "te", "upgrade", "x-mine", "x-other"} & {
+        name for name, _ in answer.fields
+    }
     assert answer["x-third"] == b"3"
 
 
@@ -233,9 +250,12 @@ def test_7_8_a_refused_upgrade_is_an_answer_like_any_other() -> None:
 
 @pytest.mark.parametrize(
     "request_",
-    [get(b"/", b"Upgrade: websocket"), WEBSOCKET.replace(b"HTTP/1.1", b"HTTP/1.0"),
-     get(b"/", b"Connection: Upgrade, HTTP2-Settings", b"Upgrade: h2c", b"HTTP2-Settings: AAMAAABkAARAAAAAAAIAAAAA")],
-)  # fmt: skip
+    [
+        get(b"/", b"Upgrade: websocket"),
+        WEBSOCKET.replace(b"HTTP/1.1", b"HTTP/1.0"),
+        get(b"/", b"Connection: Upgrade, HTTP2-Settings", b"Upgrade: h2c", b"HTTP2-Settings: AAMAAABkAARAAAAAAAIAAAAA"),
+    ],
+)
 def test_7_8_upgrades_that_are_not_passed_on(request_: bytes) -> None:
     found = sent(request=request_)
     assert "upgrade" not in found
@@ -383,9 +403,15 @@ def test_15_2_an_application_that_never_comes_to_the_point() -> None:
 
 
 CLAIMS = (
-    b"X-Forwarded-For: 1.1.1.1", b"X-Forwarded-Proto: https", b"X-Forwarded-Host: evil", b"Forwarded: for=1.1.1.1",
-    b"X-Forwarded-Port: 1", b"X_Forwarded_For: 2.2.2.2", b"X-Real-IP: 3.3.3.3", b"x-forwarded-ssl: on",
-)  # fmt: skip
+    b"X-Forwarded-For: 1.1.1.1",
+    b"X-Forwarded-Proto: https",
+    b"X-Forwarded-Host: evil",
+    b"Forwarded: for=1.1.1.1",
+    b"X-Forwarded-Port: 1",
+    b"X_Forwarded_For: 2.2.2.2",
+    b"X-Real-IP: 3.3.3.3",
+    b"x-forwarded-ssl: on",
+)
 
 
 def test_rfc_7239_5_what_a_client_claims_of_itself_is_not_believed() -> None:

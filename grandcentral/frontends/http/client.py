@@ -25,7 +25,7 @@ class ClientConnection:
     """``deadline`` (monotonic seconds) is when the frontend's sweep calls ``overdue``; what was due follows from the state."""
 
     __slots__ = (
-        *("__weakref__", "_advancing", "_closing", "_ended", "_front", "_gone", "_last", "_seen"),
+        *("__weakref__", "_advancing", "_closing", "_ended", "_flushed", "_front", "_gone", "_last", "_seen"),
         *("blocked", "buffer", "deadline", "exchange", "factory", "hop", "paused", "transport"),
     )
 
@@ -42,6 +42,7 @@ class ClientConnection:
         self._seen = 0  # of the buffer, what has been searched for the end of a head
         self._advancing = False
         self._closing = False  # the last answer is given: what still comes is thrown away
+        self._flushed = False  # everything was sent, and FIN
         self._ended = False  # the client sends no more
         self._gone = False
 
@@ -212,7 +213,10 @@ class ClientConnection:
         settings = self._front.settings
         self.deadline = now + settings.stall_timeout
         if self._closing:
-            close(self.transport)
+            if self._flushed:
+                close(self.transport)
+            else:
+                self.transport.abortConnection()
         elif self.exchange is not None:
             self.exchange.overdue()
         elif self.buffer:
@@ -251,6 +255,7 @@ class ClientConnection:
     def writeConnectionLost(self) -> None:
         """FIN has been sent, after everything else: now the client has a little time to close."""
         if self._closing:
+            self._flushed = True
             self.deadline = self._front.seconds() + self._front.settings.linger
 
     def connectionLost(self, reason: Failure) -> None:

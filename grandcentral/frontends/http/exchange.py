@@ -383,9 +383,9 @@ class Exchange:
             else:
                 self._say(waiting(self._key, self._front.stacks.progress(self._key), self._instance))
         elif self.tunnel or self.started:
-            self._framed = self._framed and not self.tunnel
+            orderly = self._framed and not (self.tunnel or self.client.blocked)
             self.abandon()
-            self.client.cut(self._framed)
+            self.client.cut(orderly)
         elif self.body is not None and not self.client.paused:
             self._closes = True
             self.refuse(BadRequest(408, f"No more of the request's body came for {settings.body_timeout:.0f} s."))
