@@ -15,7 +15,7 @@ from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.interfaces import IAddress, IReactorTime
 from twisted.logger import Logger, LogLevel
 from twisted.python.failure import Failure
-from twisted.web import resource, server
+from twisted.web import http, resource, server
 
 from .. import events
 from ..core.keys import normalise_host
@@ -61,7 +61,7 @@ class AdminSite(server.Site):
         super().__init__(_Everything(api, token), reactor=clock)
         self.noisy = False
 
-    def log(self, request: server.Request) -> None:
+    def log(self, request: http.Request) -> None:
         """Who changed what is worth a line; who looked is not, unless somebody wants to know all."""
         level = LogLevel.debug if request.method in (b"GET", b"HEAD") else LogLevel.info
         caller = getattr(request.getClientAddress(), "host", "this machine")
@@ -117,7 +117,7 @@ def _send(answer: Answer, request: server.Request, over: Deferred[None]) -> None
     request.finish()
 
 
-def _line(request: server.Request) -> str:
+def _line(request: http.Request) -> str:
     """For the log: without the query, which nobody promised to keep secrets out of."""
     return f"{request.method.decode('ascii', 'replace')} {request.path.decode('ascii', 'replace')}"
 

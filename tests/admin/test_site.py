@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 from twisted.internet.defer import fail
 from twisted.logger import globalLogPublisher
@@ -108,6 +110,11 @@ def test_routes_are_unambiguous() -> None:
     for route in ROUTES:
         segments = route.path.removeprefix("/").split("/")
         assert find(ROUTES, route.method, segments)[0] is route
+
+
+def test_every_route_is_in_the_manual() -> None:
+    manual = (Path(__file__).parents[2] / "docs" / "operations.md").read_text()
+    assert [f"{route.method} {route.path}" for route in ROUTES if f"`{route.method} {route.path}`" not in manual] == []
 
 
 def test_a_refused_call_is_told_apart_from_a_broken_one() -> None:
