@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import fcntl
 import json
 import os
 import shutil
@@ -31,6 +32,11 @@ def main() -> int:
     options = arguments()
     home: Path = options.directory
     home.mkdir(parents=True, exist_ok=True)
+    lock = open(home / "lock", "w")  # noqa: SIM115 - held as long as we live
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        stop(f"This runs already, with the same {home}. Stop that one first, or give this one another --directory.")
     if options.repository is None:
         repository = home / "repository"
         if not (repository / ".git").exists():
