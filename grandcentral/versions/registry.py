@@ -81,12 +81,10 @@ class RegistryVersions:
         self._manifest = manifest
         self._git_hash = git_hash
         self._patience = patience
-        self._pool = None if agent is not None else _pool(reactor)
+        self._pool = _pool(reactor) if agent is None else None
+        agent = agent or Agent(reactor, connectTimeout=patience.answer, pool=self._pool)
         trust = Trust(insecure, token_hosts)
-        self._repository = Repository(
-            agent or Agent(reactor, connectTimeout=patience.answer, pool=self._pool),
-            reactor, self._template.sample, credentials, trust,
-        )  # fmt: skip
+        self._repository = Repository(agent, reactor, self._template.sample, credentials, trust)
         self._present: Cache[Version] = Cache(reactor, REMEMBERED)
         self._absent: Cache[UnknownVersion | AmbiguousVersion] = Cache(reactor, REMEMBERED)
         self._listed: Cache[tuple[str, ...]] = Cache(reactor, 1)
