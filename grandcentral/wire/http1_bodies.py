@@ -9,16 +9,14 @@ from __future__ import annotations
 import re
 from typing import Protocol
 
-from .http1_fields import CHUNKED, LIMITS, LINES, HeadLimits, bad_field, find_marks
+from .http1_fields import CHUNKED, LIMITS, LINES, TOKEN, HeadLimits, bad_field, find_marks
 
 CHUNK_LINE = 8 * 1024  # bytes of one chunk-size line with its extensions
 
-_CHUNK_LINE = re.compile(
-    # At most 16 digits, the first of which keeps the number within 63 bits; extensions with quoted strings (RFC 9112 §7.1.1).
-    rb"0*([0-7][0-9A-Fa-f]{15}|[0-9A-Fa-f]{1,15})"
-    rb"(?:[ \t]*;[ \t]*T+(?:[ \t]*=[ \t]*(?:T+|\"(?:[\t \x21\x23-\x5b\x5d-\x7e\x80-\xff]|\\[\t\x20-\x7e\x80-\xff])*\"))?)*"
-    rb"".replace(b"T+", rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]++")
-).fullmatch
+# At most 16 digits, the first of which keeps the number within 63 bits; then extensions (RFC 9112 §7.1.1).
+_QUOTED = rb"\"(?:[\t \x21\x23-\x5b\x5d-\x7e\x80-\xff]|\\[\t\x20-\x7e\x80-\xff])*+\""
+_EXTENSION = rb"[ \t]*+;[ \t]*+T++(?:[ \t]*+=[ \t]*+(?:T++|Q))?+".replace(b"T", TOKEN).replace(b"Q", _QUOTED)
+_CHUNK_LINE = re.compile(rb"0*+([0-7][0-9A-Fa-f]{15}|[0-9A-Fa-f]{0,15})(?<=[0-9A-Fa-f])(?:" + _EXTENSION + rb")*+").fullmatch
 _TRAILERS = re.compile(LINES).match
 
 
@@ -134,7 +132,7 @@ class ChunkedBody:
         match = _CHUNK_LINE(line[:-2]) if line[-2:] == b"\r\n" else None
         if match is None:
             raise BadBody("A chunk-size line is not one.")
-        self._left = int(match[1], 16)
+        self._left = int(match[1] or b"0", 16)
         self._at_end = not self._left
         return end + 1
 

@@ -29,8 +29,8 @@ from .http1_fields import (
 
 _RESPONSE = re.compile(rb"HTTP/1\.([0-9]) ([1-9][0-9][0-9])( [^\x00-\x08\x0a-\x1f\x7f]*+)?\r\n" + LINES).match
 _END = re.compile(rb"\n\r?\n").search
-_FOLD = re.compile(rb"[ \t]*\r\n[ \t]+")
-_BLANK_BEFORE_COLON = re.compile(rb"(\r\n" + TOKEN + rb"+)[ \t]+:")
+_FOLD = re.compile(rb"\r\n[ \t]++")
+_BLANK_BEFORE_COLON = re.compile(rb"(\r\n" + TOKEN + rb"++)[ \t]++:")
 _BEGINS = b"HTTP/1."
 
 
