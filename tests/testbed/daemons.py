@@ -31,7 +31,7 @@ class Daemon:
     command: list[str]
     log: Path
     answers: Callable[[], bool]
-    _process: subprocess.Popen[bytes] | None = field(default=None, init=False)
+    _process: subprocess.Popen[bytes] | None = field(default=None, init=False, kw_only=True)
 
     def start(self) -> None:
         """Returns when it answers. Raises Unavailable with the end of its log if it doesn't. Idempotent."""
@@ -62,23 +62,57 @@ class Daemon:
         self._process = None
 
 
-def dockerd(place: Path, network: PrivateNetwork) -> Daemon:
+@define
+class Dockerd(Daemon):
+    """An engine whose ``settings`` are kept in the file ``configuration``.
+
+    Whose docker0 is it? An engine with default-address-pools that finds a bridge network in its storage (so:
+    at its second start) deletes the interface docker0, whoever made it, unless it has live-restore. So ours starts
+    with live-restore, and gives it up once it runs: its containers shall stop with it, as people are used to.
+    """
+
+    configuration: Path
+    settings: dict[str, object]
+    url: str
+
+    def start(self) -> None:
+        self._configure(live_restore=True)
+        super().start()
+        self._configure(live_restore=False)
+        assert self._process is not None
+        self._process.send_signal(signal.SIGHUP)
+        while b'"LiveRestoreEnabled":true' in ask_engine(self.url, "/info"):
+            time.sleep(0.02)
+
+    def _configure(self, live_restore: bool) -> None:
+        self.configuration.write_text(json.dumps({**self.settings, "live-restore": live_restore}))
+
+
+def dockerd(place: Path, network: PrivateNetwork) -> Dockerd:
     """A private engine with everything of it under ``place``; listens on ``place/docker.sock``."""
     path = place / "docker.sock"
-    settings = {
+    url = f"unix://{path}"
+    settings: dict[str, object] = {
         "data-root": str(place / "root"),
         "exec-root": str(place / "exec"),
         "pidfile": str(place / "dockerd.pid"),
-        "hosts": [f"unix://{path}"],
+        "hosts": [url],
         "shutdown-timeout": 3,
         **network.settings,
     }
     configuration = place / "daemon.json"
-    configuration.write_text(json.dumps(settings))
     command = [find("dockerd"), "--config-file", str(configuration)]
     # Should a containerd of the system run, both engines use that one, and must not find each other's containers.
     command += ["--containerd-namespace", network.name, "--containerd-plugins-namespace", f"{network.name}-plugins"]
-    return Daemon("dockerd", command, place / "dockerd.log", lambda: engine_answers(f"unix://{path}"))
+    return Dockerd(
+        name="dockerd",
+        command=command,
+        log=place / "dockerd.log",
+        answers=lambda: engine_answers(url),
+        configuration=configuration,
+        settings=settings,
+        url=url,
+    )
 
 
 def registry(place: Path, port: int) -> Daemon:
@@ -97,15 +131,21 @@ def registry(place: Path, port: int) -> Daemon:
 
 def engine_answers(url: str) -> bool:
     """Whether an engine answers at ``unix://PATH``."""
+    return bool(ask_engine(url, "/_ping"))
+
+
+def ask_engine(url: str, path: str) -> bytes:
+    """The body of an engine's answer; empty if there is none, or none with status 200."""
     connection = http.client.HTTPConnection("localhost")
     connection.sock = socket.socket(socket.AF_UNIX)
     connection.sock.settimeout(5)
     try:
         connection.sock.connect(url.removeprefix("unix://"))
-        connection.request("GET", "/_ping")
-        return connection.getresponse().status == 200
+        connection.request("GET", path)
+        answer = connection.getresponse()
+        return answer.read() if answer.status == 200 else b""
     except (OSError, http.client.HTTPException):
-        return False
+        return b""
     finally:
         connection.close()
 

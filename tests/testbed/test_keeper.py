@@ -88,7 +88,8 @@ def test_containers_of_one_network_meet_and_of_two_do_not(engine: Engine, busybo
     assert client.wait(run(engine, busybox, "sh", "-c", script, network="two"))["StatusCode"] == 1
 
 
-def test_the_engine_starts_again_with_what_it_had(engine: Engine, busybox: str) -> None:
+def test_the_engine_starts_again_with_what_it_had_and_takes_nothing_of_others(engine: Engine, busybox: str) -> None:
+    docker0 = Path("/sys/class/net/docker0").exists()  # another engine's, if it is there
     running = run(engine, busybox, "sleep", "1000")
     engine.stop()
     with pytest.raises(docker.errors.DockerException):
@@ -96,6 +97,7 @@ def test_the_engine_starts_again_with_what_it_had(engine: Engine, busybox: str) 
     engine.start()
     assert engine.client().inspect_image(busybox)
     assert not engine.client().inspect_container(running)["State"]["Running"]
+    assert Path("/sys/class/net/docker0").exists() == docker0
 
 
 def test_the_registry_starts_again_with_what_it_had(engine: Engine, registry: Registry, busybox: str) -> None:
