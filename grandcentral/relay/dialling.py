@@ -5,6 +5,7 @@ Twisted's client endpoints put a wrapping protocol between the two for good, whi
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from twisted.internet.defer import Deferred
@@ -36,12 +37,12 @@ class _Attempt(ClientFactory):
     noisy = False
 
     def __init__(self, inner: IProtocolFactory) -> None:
-        self.inner = inner
+        self._build: Callable[[Any], IProtocol | None] = inner.buildProtocol
         self.connector: IConnector | None = None
         self.connected: Deferred[IProtocol] = Deferred(self._cancel)
 
     def buildProtocol(self, addr: IAddress | None) -> Protocol | None:
-        protocol = self.inner.buildProtocol(addr)
+        protocol = self._build(addr)
         return None if protocol is None else _Arrival(protocol, self.connected)
 
     def clientConnectionFailed(self, connector: IConnector, reason: Failure) -> None:
