@@ -10,7 +10,7 @@ import re
 from collections.abc import Iterable
 from ipaddress import IPv4Network, IPv6Network, ip_address
 
-from ..wire.http1_fields import CHUNKED, FieldBlock, Mark, list_items
+from ..wire.http1_fields import CHUNKED, FieldBlock, list_items
 from ..wire.http1_request import RequestFields, RequestHead
 from ..wire.http1_response import ResponseHead
 
@@ -18,8 +18,7 @@ PSEUDONYM = b"grand-central"  # what we call ourselves in Via (RFC 9110 §7.6.3)
 
 IDEMPOTENT = frozenset((b"GET", b"HEAD", b"OPTIONS", b"TRACE", b"PUT", b"DELETE"))  # RFC 9110 §9.2.2
 
-# Marked fields that stay where they are; every other marked one is cut, and written anew if it is still true.
-_STAY = frozenset((b"host", b"content-length", b"expect", b"max-forwards", b"date"))
+_TOLD = frozenset((b"x-forwarded-for", b"x-forwarded-proto", b"x-forwarded-host"))
 _REQUEST_ONLY = frozenset((b"host", b"expect", b"max-forwards", b"forwarded"))  # in a response these are fields like any other
 _FIRST_VIA = tuple(b"Via: 1.%d %s\r\n\r\n" % (minor, PSEUDONYM) for minor in (0, 1))
 # A Connection field cannot ask for these to be dropped: they say where a message goes and where it ends.
@@ -56,7 +55,7 @@ class Hop:
     :param believed: the peer is a trusted proxy: what it says of its own client is kept, and added to.
     """
 
-    __slots__ = ("_believed", "_fields", "_for", "_peer", "_scheme", "_tail")
+    __slots__ = ("_believed", "_fields", "_for", "_host", "_peer", "_provenance_of_host", "_scheme", "_tail")
 
     def __init__(self, peer: str, scheme: str, believed: bool = False) -> None:
         self._peer = peer.encode("ascii") or b"unknown"
@@ -64,7 +63,9 @@ class Hop:
         self._scheme = scheme.encode("ascii")
         self._believed = believed
         self._fields: RequestFields | None = None
-        self._tail = b""
+        self._tail = b""  # what the last request's fields became, for one that has the same
+        self._host: bytes | None = None
+        self._provenance_of_host = b""
 
     def request(self, head: RequestHead) -> bytes:
         """The head to send to the origin: HTTP/1.1, in origin form, ready for the body."""
@@ -77,41 +78,50 @@ class Hop:
         return b"".join((head.method, b" ", head.target, b" HTTP/1.1\r\n", self._tail))
 
     def _block(self, fields: RequestFields, head: RequestHead) -> bytes:
+        raw = fields.raw
+        parts = []
+        at = 0
+        limited = head.method in (b"OPTIONS", b"TRACE")
+        hosted = framed = False  # the field was there, and stayed
+        for mark in fields.marks:
+            name = mark[1]
+            if name == b"host":
+                hosted = stays = not head.absolute
+            elif name == b"content-length":
+                framed = stays = fields.value(mark) == b"%d" % fields.body
+            elif name == b"expect":
+                stays = fields.minor == 1  # RFC 9110 §10.1.1: HTTP/1.0 has no expectations
+            elif name == b"max-forwards":
+                stays = not limited
+            elif name[:1] == b"x":  # ports and the like that a trusted proxy tells; the three that we tell are written anew
+                stays = self._believed and name not in _TOLD
+            else:
+                stays = name == b"date"
+            if not stays:
+                parts.append(raw[at : mark.start(1) - 1])
+                at = mark.end()
+        parts.append(raw[at:-2])
         nominated = _nominated(fields.options)
-        kept = _cut(fields, [mark for mark in fields.marks if not self._stays(mark, fields, head)])
         if nominated:
-            kept = _without(kept, nominated)
-        added = [kept]
-        if head.absolute or b"host" not in [mark[1] for mark in fields.marks]:
-            added += (b"Host: ", head.host, b"\r\n")
+            parts = [_without(b"".join(parts), nominated)]
+        if not hosted:
+            parts += (b"Host: ", head.host, b"\r\n")
         if fields.body == CHUNKED:
-            added.append(b"Transfer-Encoding: chunked\r\n")
-        elif fields.body and not _has_exact_length(fields):
-            added.append(b"Content-Length: %d\r\n" % fields.body)
+            parts.append(b"Transfer-Encoding: chunked\r\n")
+        elif fields.body and not framed:
+            parts.append(b"Content-Length: %d\r\n" % fields.body)
         if fields.upgrade and upgrade_offered(fields):
-            added += (b"Connection: upgrade\r\nUpgrade: ", b", ".join(fields.values(b"upgrade")), b"\r\n")
-        if head.method in (b"OPTIONS", b"TRACE"):
-            added += [b"Max-Forwards: %d\r\n" % (left - 1) for left in [max_forwards(fields)] if left]
-        added += self._provenance(fields, head.host)
-        added.append(_via(fields))
-        return b"".join(added)
+            parts += (b"Connection: upgrade\r\nUpgrade: ", b", ".join(fields.values(b"upgrade")), b"\r\n")
+        left = max_forwards(fields) if limited else None
+        if left:
+            parts.append(b"Max-Forwards: %d\r\n" % (left - 1))
+        parts += (self._provenance(fields, head.host), _via(fields))
+        return b"".join(parts)
 
-    def _stays(self, mark: Mark, fields: RequestFields, head: RequestHead) -> bool:
-        name = mark[1]
-        if name == b"host":
-            return not head.absolute
-        if name == b"content-length":
-            return _has_exact_length(fields)
-        if name == b"expect":
-            return fields.minor == 1  # RFC 9110 §10.1.1: HTTP/1.0 has no expectations
-        if name == b"max-forwards":
-            return head.method not in (b"OPTIONS", b"TRACE")
-        if name[:1] == b"x":  # ports, prefixes and the like that a trusted proxy tells; the three we tell are written anew
-            return self._believed and name not in (b"x-forwarded-for", b"x-forwarded-proto", b"x-forwarded-host")
-        return name in _STAY
-
-    def _provenance(self, fields: RequestFields, host: bytes) -> Iterable[bytes]:
+    def _provenance(self, fields: RequestFields, host: bytes) -> bytes:
         """X-Forwarded-* and Forwarded (RFC 7239 §5: what a client claims of itself is not passed on)."""
+        if host == self._host and not self._believed:
+            return self._provenance_of_host
         quoted = host.replace(b"\\", b"\\\\").replace(b'"', b'\\"')
         mine = b"".join((b"for=", self._for, b";proto=", self._scheme, b';host="', quoted, b'"'))
         if not self._believed:
@@ -121,10 +131,11 @@ class Hop:
             proto = b", ".join(fields.values(b"x-forwarded-proto")) or self._scheme
             asked = b", ".join(fields.values(b"x-forwarded-host")) or host
             forwarded = b", ".join([*fields.values(b"forwarded"), mine])
-        return (
-            *(b"X-Forwarded-For: ", chain, b"\r\nX-Forwarded-Proto: ", proto, b"\r\nX-Forwarded-Host: ", asked),
-            *(b"\r\nForwarded: ", forwarded, b"\r\n"),
-        )
+        self._host = host
+        self._provenance_of_host = (
+            b"X-Forwarded-For: %b\r\nX-Forwarded-Proto: %b\r\nX-Forwarded-Host: %b\r\nForwarded: %b\r\n"
+        ) % (chain, proto, asked, forwarded)
+        return self._provenance_of_host
 
 
 def response(head: ResponseHead, closes: bool, chunked: bool, date: bytes) -> bytes:
@@ -138,13 +149,13 @@ def response(head: ResponseHead, closes: bool, chunked: bool, date: bytes) -> by
     bodiless = head.status < 200 or head.status == 204
     parts = [b"HTTP/1.1 ", head.line, b"\r\n"]
     at = 0
-    passed_on = False
+    seen_before = False
     for mark in head.marks:
         name = mark[1]
         if name == b"date" or (name == b"content-length" and head.exact and head.body >= 0 and not bodiless):
             continue
         if name == b"via":
-            passed_on = True
+            seen_before = True
         elif name in _REQUEST_ONLY or name[:1] == b"x":
             continue
         parts.append(raw[at : mark.start(1) - 1])
@@ -167,7 +178,7 @@ def response(head: ResponseHead, closes: bool, chunked: bool, date: bytes) -> by
         parts.append(b"Connection: close\r\n")
     if not head.dated and head.status >= 200:
         parts += (b"Date: ", date, b"\r\n")
-    parts.append(_via(head) if passed_on else _FIRST_VIA[head.minor])
+    parts.append(_via(head) if seen_before else _FIRST_VIA[head.minor])
     return b"".join(parts)
 
 
@@ -188,14 +199,12 @@ def max_forwards(fields: RequestFields) -> int | None:
     return int(values[0]) if len(values) == 1 and values[0].isdigit() and len(values[0]) < 10 else None
 
 
-def _has_exact_length(fields: RequestFields) -> bool:
-    return fields.values(b"content-length") in ([], [b"%d" % fields.body])
-
-
 def _via(fields: FieldBlock) -> bytes:
     """The last field, and the empty line."""
-    own = b"1.%d %s" % (fields.minor, PSEUDONYM)
-    return b"Via: %s\r\n\r\n" % b", ".join([*fields.values(b"via"), own])
+    before = fields.values(b"via")
+    if not before:
+        return _FIRST_VIA[fields.minor]
+    return b"Via: %b, 1.%d %b\r\n\r\n" % (b", ".join(before), fields.minor, PSEUDONYM)
 
 
 def _nominated(options: bytes) -> list[bytes]:
@@ -203,17 +212,6 @@ def _nominated(options: bytes) -> list[bytes]:
     if options in (b"", b"keep-alive", b"close", b"upgrade"):
         return []
     return [name for name in list_items(options) if name not in _NEVER_NOMINATED]
-
-
-def _cut(fields: FieldBlock, marks: Iterable[Mark]) -> bytes:
-    """The field lines without the marked ones and without the empty line."""
-    parts = []
-    at = 0
-    for mark in marks:
-        parts.append(fields.raw[at : mark.start(1) - 1])
-        at = mark.end()
-    parts.append(fields.raw[at:-2])
-    return b"".join(parts)
 
 
 def _without(lines: bytes, names: Iterable[bytes]) -> bytes:

@@ -7,6 +7,7 @@ All other fields are passed on as they came: order, case, repetitions and all.
 from __future__ import annotations
 
 import re
+from functools import lru_cache
 
 from attrs import define, field, frozen
 
@@ -89,9 +90,10 @@ def find_marks(raw: bytes) -> tuple[Mark, ...]:
     return tuple(marks_of(b"\n" + raw.lower()))
 
 
-def list_items(value: bytes) -> list[bytes]:
+@lru_cache(maxsize=128)  # the same few Connection fields come again and again
+def list_items(value: bytes) -> tuple[bytes, ...]:
     """The elements of a comma-separated list, without the empty ones (RFC 9110 §5.6.1.2)."""
-    return [item for item in (part.strip(b" \t") for part in value.split(b",")) if item]
+    return tuple(item for item in (part.strip(b" \t") for part in value.split(b",")) if item)
 
 
 def content_length(value: bytes) -> int | None:

@@ -182,7 +182,7 @@ def _understand(raw: bytes, minor: int) -> RequestFields | Reject:
         if wrong is not None:
             return wrong
         length = CHUNKED
-    items = list_items(options) if options else ()
+    items = list_items(options)
     if upgrade and (not minor or b"upgrade" not in items):
         upgrade = b""  # RFC 9110 §7.8: not without the connection option, not in HTTP/1.0
     # RFC 9112 §9.3 and Appendix C.2.2: an HTTP/1.0 client is not kept, whatever it asks for.
@@ -197,7 +197,7 @@ def _bad_coding(coding: bytes, minor: int, length: int | None) -> Reject | None:
     if length is not None:
         return Reject(400, "Content-Length and Transfer-Encoding exclude each other.")
     codings = list_items(coding)
-    if codings == [b"chunked"]:
+    if codings == (b"chunked",):
         return None
     if not codings or codings[-1] != b"chunked" or codings.count(b"chunked") > 1:
         return Reject(400, "The last transfer coding, and only the last, has to be chunked.")

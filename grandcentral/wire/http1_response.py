@@ -43,17 +43,26 @@ class ResponseHead(FieldBlock):
     dated: bool  # has a Date field
     exact: bool  # the Content-Length field, if there is one, can be passed on as it stands
     size: int  # bytes of the buffer that this head took
+    received: bytes  # those bytes
+    passed_on: bytes = b""  # what became of them for a client that is kept; noted by whoever passes the head on
 
 
 def parse_response_head(
-    buffer: bytes | bytearray, to_head: bool = False, limits: HeadLimits = LIMITS, seen: int = 0
+    buffer: bytes | bytearray,
+    to_head: bool = False,
+    limits: HeadLimits = LIMITS,
+    seen: int = 0,
+    last: ResponseHead | None = None,
 ) -> ResponseHead | NeedMore | Reject:
     """The response head at the start of ``buffer``.
 
     :param to_head: whether the request was HEAD: then there is no body, whatever the fields say (RFC 9112 §6.3, rule 1).
     :param seen: what the last NeedMore for this buffer said.
+    :param last: the connection's previous head, if that was no answer to HEAD: one that has the same bytes means the same.
     :return: a ResponseHead, NeedMore, or Reject with status 502.
     """
+    if last is not None and not to_head and buffer.startswith(last.received):
+        return last
     match = None if seen else _RESPONSE(buffer)
     if match is not None:
         size = match.end()
@@ -75,7 +84,8 @@ def parse_response_head(
         beyond = oversize(match.start(4), block, limits)
         if beyond is not None:
             return Reject(502, f"The application's answer was not understood. {beyond.why}")
-    return _understand(0 if minor == b"0" else 1, int(status), status + (reason or b" "), bytes(block), size, to_head)
+    received = bytes(buffer[:size])
+    return _understand(0 if minor == b"0" else 1, int(status), status + (reason or b" "), bytes(block), received, to_head)
 
 
 def _put_right(head: bytes) -> bytes:
@@ -93,7 +103,7 @@ def _diagnose(head: bytes) -> Reject:
     return Reject(502, f"The application's answer was not understood. {bad_field(fields)}")
 
 
-def _understand(minor: int, status: int, line: bytes, raw: bytes, size: int, to_head: bool) -> ResponseHead | Reject:
+def _understand(minor: int, status: int, line: bytes, raw: bytes, received: bytes, to_head: bool) -> ResponseHead | Reject:
     """Framing by the eight rules of RFC 9112 §6.3, and whether the connection can be used again."""
     options = upgrade = b""
     coding: bytes | None = None
@@ -127,7 +137,7 @@ def _understand(minor: int, status: int, line: bytes, raw: bytes, size: int, to_
     elif coding is not None:
         if not minor:
             return Reject(502, "The application's answer is HTTP/1.0 and has a Transfer-Encoding.")
-        if list_items(coding) != [b"chunked"]:
+        if list_items(coding) != (b"chunked",):
             return Reject(502, "The application's answer has a transfer coding that nobody asked for.")
         body = CHUNKED
         keeps_alive = keeps_alive and length is None  # RFC 9112 §6.1: the length is not believed, nor is what comes after
@@ -136,4 +146,5 @@ def _understand(minor: int, status: int, line: bytes, raw: bytes, size: int, to_
     else:
         body = UNTIL_CLOSE
         keeps_alive = False
-    return ResponseHead(raw, marks, minor, options, upgrade, body, keeps_alive, status, line, dated, exact, size)
+    size = len(received)
+    return ResponseHead(raw, marks, minor, options, upgrade, body, keeps_alive, status, line, dated, exact, size, received)

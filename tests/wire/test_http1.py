@@ -197,4 +197,4 @@ def test_the_decoder_follows_from_the_head() -> None:
 
 
 def test_list_items() -> None:
-    assert list_items(b" a,, b\t,c ,") == [b"a", b"b", b"c"]
+    assert list_items(b" a,, b\t,c ,") == (b"a", b"b", b"c")

@@ -242,7 +242,10 @@ class Exchange:
         if self.body is not None or front.stopping:
             self._closes = True  # RFC 9112 §9.3: an unread body
         self.started = True
-        message = response(head, self._closes, chunked, front.date)
+        if self._closes or head.body < 0 or not head.dated:
+            message = response(head, self._closes, chunked, front.date)
+        else:
+            message = head.passed_on = head.passed_on or response(head, False, False, b"")
         if data:
             message += data
         self._ticket.bytes_out += len(message)

@@ -27,8 +27,8 @@ class UpstreamConnection:
     """One exchange at a time. ``used`` is true once it has answered: only then can it have gone stale in the pool."""
 
     __slots__ = (
-        *("__weakref__", "_body", "_buffer", "_front", "_interim", "_lost", "_paused", "_reusable", "_seen", "_tunnel"),
-        *("_until_close", "blocked", "exchange", "factory", "idle_since", "shelf", "transport", "used"),
+        *("__weakref__", "_body", "_buffer", "_front", "_interim", "_last", "_lost", "_paused", "_reusable", "_seen"),
+        *("_tunnel", "_until_close", "blocked", "exchange", "factory", "idle_since", "shelf", "transport", "used"),
     )
 
     def __init__(self, front: HttpFrontend) -> None:
@@ -45,6 +45,7 @@ class UpstreamConnection:
         self._body: Body | None = None  # of the answer being read
         self._buffer = bytearray()  # of an answer's head
         self._seen = 0
+        self._last: ResponseHead | None = None  # applications repeat themselves: to what was asked often, and to probes
         self._interim = 0
         self._reusable = False
         self._until_close = False  # the answer ends with the connection
@@ -106,8 +107,9 @@ class UpstreamConnection:
                 self._buffer += data
                 answer = parse_response_head(self._buffer, exchange.to_head, self._front.settings.limits, self._seen)
             else:
-                answer = parse_response_head(data, exchange.to_head, self._front.settings.limits)
+                answer = parse_response_head(data, exchange.to_head, self._front.settings.limits, 0, self._last)
             if isinstance(answer, ResponseHead):
+                self._last = None if exchange.to_head else answer
                 if self._buffer:
                     data = bytes(self._buffer)
                     self._buffer.clear()
