@@ -102,6 +102,7 @@ class Site:
 
     running: GatewayProcess
     containers: Containers
+    app: str = "app"
 
     def host(self, version: str) -> str:
         return f"{version}.review.localhost"
@@ -112,7 +113,8 @@ class Site:
         stream = client.events(decode=True, filters={**self.containers.filters, "type": ["container"]})
 
         def listen() -> None:
-            watch.events.extend(stream) if not hasattr(stream, "__next__") else [watch.events.append(e) for e in stream]
+            for event in stream:
+                watch.events.append(event)
 
         threading.Thread(target=listen, daemon=True).start()
         return watch
@@ -145,7 +147,7 @@ def clean(site: Site) -> None:
     if site.running.process is None or site.running.process.poll() is not None:
         site.running.start()
     for name in site.running.stacks():
-        site.running.admin(f"/api/v1/stacks/app/{name}/stop?wait=60s", "POST")
+        site.running.admin(f"/api/v1/stacks/{site.app}/{name}/stop?wait=60s", "POST")
     eventually(lambda: not site.containers.all() and not site.containers.networks(), 60, "an empty engine")
 
 
@@ -318,7 +320,7 @@ def test_a_container_that_dies_behind_our_back_is_noticed_and_the_next_request_b
 def test_killed_at_ten_moments_of_starts_the_gateway_leaves_no_orphan_and_adopts_what_is_ready(
     serve: Serve, versions: list[str]
 ) -> None:
-    site = serve('[limits]\nmax_stacks = 30')
+    site = serve("[limits]\nmax_stacks = 30")
     ready = versions[0]
     site.running.get(site.host(ready))
 
@@ -347,7 +349,7 @@ def test_killed_at_ten_moments_of_starts_the_gateway_leaves_no_orphan_and_adopts
             shown = site.running.stacks()
             there = site.containers.names()
             whole = {name for name, stack in shown.items() if stack["state"] == "ready"}
-            return all(stack["state"] in ("ready", "cold") for stack in shown.values()) and there == {n: 3 for n in whole}
+            return all(stack["state"] in ("ready", "cold") for stack in shown.values()) and there == dict.fromkeys(whole, 3)
 
         eventually(settled, 40, f"order after a kill {moment:.2f} s into the start of {pair}")
         assert len(site.containers.networks()) == len(site.containers.names())
