@@ -220,7 +220,7 @@ def run(configuration: Path, overrides: dict[str, str]) -> int:
         signal.signal(number, lambda *_: gateway.terminate())
     status = gateway.wait()
     stop_stacks(configuration)
-    return status
+    return 0 if status == -signal.SIGTERM else status  # ended as asked
 
 
 def stop_stacks(configuration: Path) -> None:
