@@ -64,16 +64,14 @@ def install() -> None:
     command = ["apt-get", "install", "--yes", "--no-install-recommends", *packages]
     print(" ".join(command), file=sys.stderr, flush=True)
     # Package lists that are missing or outdated are the usual reason for a failure.
-    if not _apt(command) and not (_apt(["apt-get", "update"]) and _apt(command)):
-        raise Unavailable(f"apt-get could not install {' '.join(packages)}; its messages are above")
+    if _complaint(command) and (complaint := _complaint(["apt-get", "update"]) or _complaint(command)):
+        raise Unavailable(f"apt-get could not install {' '.join(packages)}:\n{complaint}")
     if still := missing():
         raise Unavailable(f"installed, but still not found: {' '.join(still)}")
 
 
-def _apt(command: list[str]) -> bool:
-    """Run apt-get; its chatter is shown only if it fails."""
+def _complaint(command: list[str]) -> str:
+    """Run apt-get; "" if it did what it should, else the end of what it said."""
     environment = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
     done = subprocess.run(command, env=environment, stdin=subprocess.DEVNULL, capture_output=True, text=True)
-    if done.returncode:
-        print(done.stdout[-2000:] + done.stderr[-2000:], file=sys.stderr)
-    return done.returncode == 0
+    return f"{done.stdout}{done.stderr}"[-2000:] or f"status {done.returncode}" if done.returncode else ""
