@@ -21,8 +21,9 @@ from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.task import deferLater
 from zope.interface.verify import verifyObject
 
-from grandcentral.backends.process import ProcessBackend, launching, proc
+from grandcentral.backends.process import ProcessBackend, launching, logs, proc
 from grandcentral.backends.process.home import Home
+from grandcentral.backends.process.ports import FIRST, LAST, Ports
 from grandcentral.core.keys import Key
 from grandcentral.core.model import (
     Condition,
@@ -808,3 +809,52 @@ async def test_a_process_that_only_has_the_same_number_is_neither_adopted_nor_to
         await world.backend.halt(found.key, grace=True)
         assert stranger.poll() is None
         stranger.kill()
+
+
+@pytest_twisted.ensureDeferred
+async def test_a_record_that_cannot_be_read_is_a_stack_that_is_not_whole(world: World) -> None:
+    commit = world.repository.commit()
+    await world.start(commit, SLEEP)
+    await world.backend.close()
+    (world.home(commit).path / "stack.json").write_text('{"format": 999}')
+    world.backend = world.another()
+    await world.backend.open()
+    assert await world.backend.survey() == (Found(Key("app", commit), 0, None),)
+
+
+# -- the parts
+
+
+def test_ports_are_given_in_turn_and_the_first_follows_the_last() -> None:
+    ports = Ports(LAST - FIRST)
+    taken = set(range(FIRST, FIRST + 5))
+    chosen = [ports.choose(taken) for _ in range(2)]
+    assert [port for port in chosen if port in taken] == []
+    assert FIRST + 5 <= chosen[-1] < LAST
+
+
+def test_a_port_on_which_somebody_listens_is_passed_over() -> None:
+    free = Ports(0).choose(())
+    with socket.create_server(("127.0.0.1", free)):
+        assert Ports(free - FIRST).choose(()) != free
+
+
+def test_the_end_of_a_log_is_kept_when_it_is_cut(tmp_path: Path) -> None:
+    log = tmp_path / "web.log"
+    log.write_text("".join(f"line {number}\n" for number in range(200_000)))
+    logs.bound(log)
+    assert log.stat().st_size == 0
+    with log.open("a") as more:
+        more.write("more\n")
+    assert logs.tail(log, 3) == ("line 199998", "line 199999", "more")
+    assert sum(path.stat().st_size for path in tmp_path.iterdir()) < logs.LIMIT
+
+
+def test_a_process_with_a_strange_name_is_read_right(tmp_path: Path) -> None:
+    program = tmp_path / "a) Z 1 (b"
+    program.symlink_to("/bin/sleep")
+    with subprocess.Popen([program, "1000"], start_new_session=True) as process:
+        seen = proc.look(process.pid)
+        assert seen is not None
+        assert (seen.pid, seen.session, seen.alive) == (process.pid, process.pid, True)
+        process.kill()

@@ -43,7 +43,7 @@ class ProcessBackend:
 
     A process belongs to its stack by its session and by a variable in its environment (proc.members says how, and what
     escapes); it need not be our child. So stacks outlive a gateway that dies, and the next one takes them over by ``survey``.
-    Needs Linux 5.3 or newer.
+    (Under systemd this takes ``KillMode=process``.) Needs Linux 5.3 or newer.
 
     :param reactor: IReactorTime, IReactorFDSet and IReactorThreads.
     :param state_dir: where work trees, logs and records are kept; of one gateway alone.
