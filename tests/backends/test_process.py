@@ -575,7 +575,7 @@ async def test_a_launch_given_up_in_its_checkout_creates_nothing_more(world: Wor
     launched.cancel()
     with pytest.raises(CancelledError):
         await launched
-    assert world.processes(commit) == ()
+    await until(lambda: world.processes(commit) == ())  # killed with git, and may take a moment to be gone
     slow_git.unlink()
     await world.backend.halt(Key("app", commit), grace=True)
     assert list((world.state / "stacks").iterdir()) == []
@@ -781,7 +781,7 @@ async def test_closing_gives_up_what_is_being_launched(world: World, slow_git: P
     launched.addErrback(lambda failure: failure.trap(CancelledError))
     await world.backend.close()
     assert launched.called
-    assert world.processes(commit) == ()
+    await until(lambda: world.processes(commit) == ())
     world.backend = world.another()
     await world.backend.open()
 
