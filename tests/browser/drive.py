@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import json
 import sys
+from typing import Any
 
 from playwright.sync_api import BrowserContext, Error, Response, sync_playwright
 
@@ -40,7 +41,7 @@ def main() -> None:
     json.dump({"pages": pages}, sys.stdout)
 
 
-def visit(context: BrowserContext, asked: dict) -> dict:
+def visit(context: BrowserContext, asked: dict[str, Any]) -> dict[str, Any]:
     """Open one page in a tab of its own. Several documents may pass by (a waiting page, a redirect): the last one counts."""
     page = context.new_page()
     errors: list[str] = []

@@ -5,8 +5,9 @@ from __future__ import annotations
 import io
 import subprocess
 import tarfile
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
+from typing import Any
 
 import docker
 
@@ -66,7 +67,7 @@ def _add(tar: tarfile.TarFile, name: str, content: bytes, mode: int) -> None:
     tar.addfile(entry, io.BytesIO(content))
 
 
-def _raise_errors(said, doing: str) -> list[dict]:
+def _raise_errors(said: Iterable[Any], doing: str) -> list[dict[str, Any]]:
     """The engine reports failures inside a stream that began with 200. The lines it said, if none is an error."""
     lines = list(said)
     for line in lines:

@@ -10,7 +10,8 @@ from __future__ import annotations
 
 import json
 import subprocess
-from ipaddress import IPv4Network, ip_network
+from ipaddress import IPv4Network
+from typing import Any
 
 from attrs import frozen
 
@@ -28,9 +29,9 @@ class PrivateNetwork:
     @classmethod
     def claim(cls) -> PrivateNetwork:
         """Take the first network that nobody uses. Making the bridge is what takes it: that succeeds for one of us only."""
-        used = [ip_network(route["dst"]) for route in _ip_json("route") if route["dst"][0].isdigit()]
+        used = [IPv4Network(route["dst"]) for route in _ip_json("route") if route["dst"][0].isdigit()]
         for number in range(64):
-            claimed = cls(f"gc-test-{number}", ip_network((f"10.{160 + number}.0.0", 16)))
+            claimed = cls(f"gc-test-{number}", IPv4Network((f"10.{160 + number}.0.0", 16)))
             if any(claimed.subnet.overlaps(other) for other in used):
                 continue
             if _succeeds(find("ip"), "link", "add", claimed.name, "type", "bridge"):
@@ -92,7 +93,7 @@ def _succeeds(*command: str) -> bool:
     return subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True).returncode == 0
 
 
-def _ip_json(what: str) -> list[dict]:
+def _ip_json(what: str) -> list[dict[str, Any]]:
     return json.loads(run(find("ip"), "-json", what))
 
 

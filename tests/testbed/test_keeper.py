@@ -54,7 +54,7 @@ def run(engine: Engine, image: str, *command: str, network: str | None = None) -
     """Start a container; its id."""
     client = engine.client()
     options = client.create_host_config(network_mode=network or "default", init=True)
-    container = client.create_container(image, command, host_config=options)["Id"]
+    container = client.create_container(image, list(command), host_config=options)["Id"]
     client.start(container)
     return container
 
@@ -150,11 +150,11 @@ def traces(place: str, bridge: str) -> list[str]:
     found = [line for line in Path("/proc/self/mounts").read_text().splitlines() if place in line]
     for process in Path("/proc").glob("[0-9]*"):
         try:
-            command = (process / "cmdline").read_bytes().decode(errors="replace")
+            words = (process / "cmdline").read_text(errors="replace")
         except OSError:
             continue  # it has ended meanwhile
-        if place in command:
-            found.append(command)
+        if place in words:
+            found.append(words)
     for command in (["iptables", "--wait", "-S"], ["iptables", "--wait", "-t", "nat", "-S"], ["ip", "link"]):
         said = subprocess.run(command, capture_output=True, text=True, check=True).stdout
         found += [line for line in said.splitlines() if bridge in line]
