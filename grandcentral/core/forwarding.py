@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
+from functools import lru_cache
 from ipaddress import IPv4Network, IPv6Network, ip_address
 
 from ..wire.http1_fields import CHUNKED, FieldBlock, list_items
@@ -21,6 +22,7 @@ IDEMPOTENT = frozenset((b"GET", b"HEAD", b"OPTIONS", b"TRACE", b"PUT", b"DELETE"
 _TOLD = frozenset((b"x-forwarded-for", b"x-forwarded-proto", b"x-forwarded-host"))
 _REQUEST_ONLY = frozenset((b"host", b"expect", b"max-forwards", b"forwarded"))  # in a response these are fields like any other
 _FIRST_VIA = tuple(b"Via: 1.%d %s\r\n\r\n" % (minor, PSEUDONYM) for minor in (0, 1))
+_LIMITED = frozenset((b"OPTIONS", b"TRACE"))  # methods to which Max-Forwards means something
 # A Connection field cannot ask for these to be dropped: they say where a message goes and where it ends.
 _NEVER_NOMINATED = frozenset((b"host", b"content-length", b"transfer-encoding", b"close", b"keep-alive"))
 
@@ -70,7 +72,7 @@ class Hop:
     def request(self, head: RequestHead) -> bytes:
         """The head to send to the origin: HTTP/1.1, in origin form, ready for the body."""
         fields = head.fields
-        if head.absolute or head.method in (b"OPTIONS", b"TRACE"):
+        if head.absolute or head.method in _LIMITED:
             return b"".join((head.method, b" ", head.target, b" HTTP/1.1\r\n", self._block(fields, head)))
         if fields is not self._fields:
             self._tail = self._block(fields, head)
@@ -81,7 +83,7 @@ class Hop:
         raw = fields.raw
         parts = []
         at = 0
-        limited = head.method in (b"OPTIONS", b"TRACE")
+        limited = head.method in _LIMITED
         hosted = framed = False  # the field was there, and stayed
         for mark in fields.marks:
             name = mark[1]
@@ -207,11 +209,10 @@ def _via(fields: FieldBlock) -> bytes:
     return b"Via: %b, 1.%d %b\r\n\r\n" % (b", ".join(before), fields.minor, PSEUDONYM)
 
 
-def _nominated(options: bytes) -> list[bytes]:
+@lru_cache(maxsize=128)
+def _nominated(options: bytes) -> tuple[bytes, ...]:
     """The names in a Connection field that are names of fields to drop (RFC 9110 §7.6.1)."""
-    if options in (b"", b"keep-alive", b"close", b"upgrade"):
-        return []
-    return [name for name in list_items(options) if name not in _NEVER_NOMINATED]
+    return tuple(name for name in list_items(options) if name not in _NEVER_NOMINATED)
 
 
 def _without(lines: bytes, names: Iterable[bytes]) -> bytes:

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import re
+from functools import lru_cache
 
 from attrs import define
 
@@ -32,7 +33,7 @@ _FIRST_BYTE = re.compile(TOKEN).match
 _BARE_LF = re.compile(rb"(?<!\r)\n").search
 # RFC 9112 §3.2, RFC 3986 §3.2.2: a host without user information. What is inside the brackets is the router's to judge.
 _HOST = rb"(?:\[[0-9A-Fa-f:.vV]++\]|(?:[A-Za-z0-9\-._~!$&'()*+,;=]|%[0-9A-Fa-f]{2})*+)(?::[0-9]*+)?"
-_VALID_HOST = re.compile(_HOST).fullmatch
+_valid_host = lru_cache(maxsize=1024)(re.compile(_HOST).fullmatch)
 _ABSOLUTE = re.compile(rb"https?://(" + _HOST + rb")([/?].*)?", re.IGNORECASE).fullmatch
 
 
@@ -175,7 +176,7 @@ def _understand(raw: bytes, minor: int) -> RequestFields | Reject:
         if minor:
             return Reject(400, "HTTP/1.1 requests have a Host field.")
         host = b""
-    elif not _VALID_HOST(host):
+    elif not _valid_host(host):
         return Reject(400, "The Host field is not a host with an optional port.")
     if coding is not None:
         wrong = _bad_coding(coding, minor, length)

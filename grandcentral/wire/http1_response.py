@@ -32,6 +32,7 @@ _END = re.compile(rb"\n\r?\n").search
 _FOLD = re.compile(rb"\r\n[ \t]++")
 _BLANK_BEFORE_COLON = re.compile(rb"(\r\n" + TOKEN + rb"++)[ \t]++:")
 _BEGINS = b"HTTP/1."
+_ZERO = ord("0")
 
 
 @define(eq=False)
@@ -114,11 +115,13 @@ def _understand(minor: int, status: int, line: bytes, raw: bytes, received: byte
     for mark in marks:
         name, value = mark.groups()
         if name == b"content-length":
-            values = [content_length(part.strip(b" \t")) for part in value.split(b",")]
-            if None in values or len({length, *values} - {None}) != 1:
-                return Reject(502, "The application's answer has a Content-Length that is none, or two that differ.")
-            exact = exact and length is None and value.isdigit() and (value[0] != 0x30 or len(value) == 1)
-            length = values[0]
+            found = content_length(value)
+            if length is not None or found is None or (value[0] == _ZERO and len(value) > 1):
+                exact = False
+                found = _one_length(value, length)
+                if found is None:
+                    return Reject(502, "The application's answer has a Content-Length that is none, or two that differ.")
+            length = found
         elif name == b"connection":
             options = options + b"," + value if options else value
         elif name == b"date":
@@ -148,3 +151,12 @@ def _understand(minor: int, status: int, line: bytes, raw: bytes, received: byte
         keeps_alive = False
     size = len(received)
     return ResponseHead(raw, marks, minor, options, upgrade, body, keeps_alive, status, line, dated, exact, size, received)
+
+
+def _one_length(value: bytes, before: int | None) -> int | None:
+    """The length that a Content-Length field says in every element of its list (RFC 9112 §6.3, rule 5), if it is one, and the
+    same as that of the field ``before``."""
+    lengths = {content_length(part.strip(b" \t")) for part in value.split(b",")}
+    if before is not None:
+        lengths.add(before)
+    return lengths.pop() if len(lengths) == 1 else None

@@ -2,6 +2,8 @@
 
 A client connection has one exchange at a time; that is what answers pipelined requests in order. For a request to a stack that
 is ready there is no Deferred and no timer: a look-up, a counter, and a connection out of the pool.
+
+The module is longer than others because every step of an exchange can end in any other: it is one machine.
 """
 
 from __future__ import annotations
