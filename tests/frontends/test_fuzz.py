@@ -223,7 +223,7 @@ field_lines = st.sampled_from(
 )
 request_heads = st.builds(
     lambda method, target, version, end, lines: method + b" " + target + b" " + version + end + end.join([*lines, b"", b""]),
-    st.sampled_from([b"GET", b"POST", b"HEAD", b"OPTIONS", b"TRACE", b"CONNECT", b"G T", b"", b"get"]),
+    st.sampled_from([b"GET", b"POST", b"PUT", b"OPTIONS", b"TRACE", b"CONNECT", b"G T", b"", b"get"]),
     targets,
     st.sampled_from([b"HTTP/1.1", b"HTTP/1.0", b"HTTP/2.0", b"HTTP/1.1 ", b"http/1.1", b""]),
     st.sampled_from([b"\r\n", b"\r\n", b"\r\n", b"\n", b"\r"]),
