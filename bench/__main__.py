@@ -1,0 +1,63 @@
+"""``python -m bench setup | FIGURE… | all | profile | readme``."""
+
+from __future__ import annotations
+
+import argparse
+import signal
+import sys
+import time
+from importlib import import_module
+from types import FrameType
+
+from . import baselines, machine, report
+from .goals import GOALS
+from .options import Options, best_workers
+from .processes import allow_many_files
+
+FIGURES = tuple(dict.fromkeys(goal.figure for goal in GOALS))
+
+
+def main(arguments: list[str]) -> int:
+    """Exit status: 0 if every goal of what was measured is met, else 1."""
+    parser = argparse.ArgumentParser("python -m bench", description=__doc__)
+    parser.add_argument("what", nargs="+", choices=("setup", "all", "profile", "readme", *FIGURES), metavar="WHAT", help=", ".join(FIGURES))
+    parser.add_argument("--workers", type=int, help="of Grand Central (default: 1, or 0 where there are none)")
+    parser.add_argument("--rounds", type=int, default=7)
+    parser.add_argument("--seconds", type=float, default=3.0, help="of load for each proxy in each round")
+    parser.add_argument("--quick", action="store_true", help="only to see whether it works: few repetitions, nothing written")
+    given = parser.parse_args(arguments)
+    signal.signal(signal.SIGTERM, _terminated)
+    rounds, seconds = (2, 1.0) if given.quick else (given.rounds, given.seconds)
+    options = Options(best_workers() if given.workers is None else given.workers, rounds, seconds, given.quick)
+    allow_many_files()
+    all_met = True
+    for what in FIGURES if "all" in given.what else given.what:
+        if what == "setup":
+            baselines.install()
+        elif what == "readme":
+            report.write_readme()
+        elif what == "profile":
+            print(import_module(".profile", __package__).run(options))
+        else:
+            all_met &= measure(what, options)
+    return 0 if all_met else 1
+
+
+def measure(figure: str, options: Options) -> bool:
+    """Whether its goals are met."""
+    load, began = machine.load(), time.monotonic()
+    measured = import_module(f".figures.{figure}", __package__).run(options)
+    result = report.publish(figure, measured, options, load, time.monotonic() - began)
+    return all(one["met"] for one in result["verdicts"])
+
+
+def _terminated(number: int, frame: FrameType | None) -> None:
+    """As by Ctrl-C: whatever was started is ended on the way out."""
+    raise SystemExit(128 + number)
+
+
+if __name__ == "__main__":
+    try:
+        sys.exit(main(sys.argv[1:]))
+    except KeyboardInterrupt:
+        sys.exit(130)
