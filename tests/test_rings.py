@@ -37,6 +37,7 @@ RINGS: dict[str, int] = {
     "assembly": 4,
     "cli": 4,
     "options": 4,
+    "reactors": 4,
     "service": 4,
 }
 ANYBODY_MAY_IMPORT = {"grandcentral"}  # the package itself: __version__

@@ -1,29 +1,44 @@
-"""Connections out: over TCP, with nothing between the transport and the protocol.
+"""Connections out and in: over TCP, with nothing between the transport and the protocol.
 
-Twisted's client endpoints put a wrapping protocol between the two for good, which every read then passes through.
+Twisted's client endpoints put a wrapping protocol between the two for good, which every read then passes through. Where the
+reactor is ours (``reactors.LoopReactor``), connections are the event loop's own.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from socket import socket
 from typing import Any
 
 from twisted.internet.defer import Deferred
-from twisted.internet.interfaces import IAddress, IConnector, IProtocol, IProtocolFactory, IReactorTCP
+from twisted.internet.interfaces import IAddress, IConnector, IListeningPort, IProtocol, IProtocolFactory
 from twisted.internet.protocol import ClientFactory, Protocol
 from twisted.python.failure import Failure
 
 from ..core.model import Endpoint
+from .loop import LoopDial
 from .pool import Connect
 
+Listen = Callable[[socket, IProtocolFactory], IListeningPort]
+"""Accepts connections of a socket that is bound and listens; the caller's socket may be closed then. The port that is returned
+has ``stopReading`` and ``startReading`` besides: while it does not read, the kernel's backlog is the queue."""
 
-def dialler(reactor: IReactorTCP, timeout: float = 30.0) -> Connect:
+
+def listener(reactor: Any) -> Listen:
+    """A Listen for this reactor."""
+    return lambda listening, factory: reactor.adoptStreamPort(listening.fileno(), listening.family, factory)
+
+
+def dialler(reactor: Any, timeout: float = 30.0) -> Connect:
     """A Connect that opens TCP connections with this reactor.
 
     :param timeout: seconds; callers that cannot wait so long cancel.
     :return: a function (endpoint, factory) -> Deferred, which fires with the factory's protocol when it is connected, and
         fails with what the reactor says (ConnectionRefusedError, TimeoutError …).
     """
+    event_loop = getattr(reactor, "event_loop", None)
+    if event_loop is not None:
+        return lambda endpoint, factory: LoopDial(event_loop, endpoint, factory, timeout).connected
 
     def connect(endpoint: Endpoint, factory: IProtocolFactory) -> Deferred[IProtocol]:
         attempt = _Attempt(factory)
