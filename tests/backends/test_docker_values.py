@@ -322,7 +322,7 @@ def downloading(layer: str, here: int, total: int) -> dict[str, Any]:
 
 def container(service: str, state: State = State.RUNNING, status: int | None = None, generation: int = 4) -> seen.Seen:
     labels = of_service("i", evolve(LAUNCH, generation=generation), service, "now")
-    return seen.Seen(service, labels, state, status, False, None, "net", {"net": "172.18.0.2", "other": "172.19.0.2"}, {})
+    return seen.Seen(service, labels, state, status, "", False, None, "net", {"net": "172.18.0.2", "other": "172.19.0.2"}, {})
 
 
 WHOLE = (container("web"), container("db"), container("load", State.ENDED, 0))

@@ -7,6 +7,7 @@ import os
 import socket
 import time
 from collections.abc import Callable, Mapping
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -34,9 +35,12 @@ class DockerHarness:
     def __init__(self, url: str, image: str, directory: Path) -> None:
         self.url, self.image = url, image
         self.instance = f"test-{os.getpid()}-{next(_numbers)}"
-        self.client = docker.APIClient(url, version="auto")
         self._journal = directory / "journal"
         self._journal.touch()
+
+    @cached_property
+    def client(self) -> docker.APIClient:
+        return docker.APIClient(self.url, version="auto")
 
     def backend(self, **more: Any) -> DockerBackend:
         return DockerBackend(reactor, self.url, self.instance, **more)
@@ -78,12 +82,21 @@ class DockerHarness:
 
     def reachable(self, endpoint: Endpoint) -> bool:
         try:
-            with socket.create_connection((endpoint.host, endpoint.port), timeout=0.5) as connection:
-                connection.sendall(b"GET /journal HTTP/1.0\r\n\r\n")
-                with connection.makefile("rb") as answer:
-                    return b"web" in answer.read()  # there are networks on which something else answers for everybody
+            return b"web" in self.answer(endpoint)  # there are networks on which something else answers for everybody
         except OSError:
             return False
+
+    def answer(self, endpoint: Endpoint) -> bytes:
+        """What it serves as /journal, with the head. Raises OSError."""
+        with socket.create_connection((endpoint.host, endpoint.port), timeout=0.5) as connection:
+            connection.sendall(b"GET /journal HTTP/1.0\r\n\r\n")
+            with connection.makefile("rb") as answer:
+                return answer.read()
+
+    def output(self, key: Key, service: str, *command: str) -> bytes:
+        """What a command prints when it is run in the container of a service."""
+        made = self.client.exec_create(self.container(key, service), list(command))
+        return self.client.exec_start(made["Id"])
 
     def kill(self, key: Key, service: str) -> None:
         self.client.kill(self.container(key, service))

@@ -21,6 +21,7 @@ class Seen:
     labels: Labels
     condition: Condition
     status: int | None  # how it ended, if it has
+    error: str  # why the engine could not start it, if it could not
     oom: bool
     memory: int | None  # its limit in bytes
     network: str  # the one on which the gateway speaks to it; "host": the host's own
@@ -41,6 +42,7 @@ def seen(inspection: Mapping[str, Any]) -> Seen:
         labels=inspection["Config"]["Labels"] or {},
         condition=now,
         status=exit_status(state["ExitCode"]) if now is Condition.ENDED else None,
+        error=state["Error"],
         oom=bool(state["OOMKilled"]),
         memory=host["Memory"] or None,
         network=host["NetworkMode"],

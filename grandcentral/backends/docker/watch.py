@@ -9,7 +9,7 @@ from attrs import define, field
 
 from ...core.keys import Key
 from ...core.model import LogTail
-from ...errors import EngineUnavailable, ServiceExited
+from ...errors import EngineRefused, EngineUnavailable, Mishap, ServiceExited
 from . import verbs
 from .calls import Calls
 from .translate import ended_how
@@ -51,15 +51,19 @@ async def last_words(calls: Calls, watch: Watch, first: str) -> tuple[LogTail, .
         return ()
 
 
-async def obituary(calls: Calls, watch: Watch, service: str, status: int | None) -> ServiceExited:
-    """What is to be said of a service that died. What cannot be had any more, for its container or the engine is gone too,
-    is left out."""
+async def obituary(calls: Calls, watch: Watch, service: str, status: int | None) -> Mishap:
+    """What is to be said of a service that died: a ServiceExited, or an EngineRefused if it never ran, which the engine tells
+    by the same event. What cannot be had any more, for its container or the engine is gone too, is left out."""
     bodies = [container for container, name in watch.containers.items() if name == service]
     try:
         looks = [await calls.quick(partial(verbs.look, container=one)) for one in bodies]
     except EngineUnavailable:
         looks = []
-    body = next((look for look in looks if look is not None and look.status is not None), None)
-    status = body.status if body else status
-    why = ended_how(service, status, body is not None and body.oom, body.memory if body else None)
-    return ServiceExited(why, logs=await last_words(calls, watch, service), service=service, status=status)
+    logs = await last_words(calls, watch, service)
+    body = next((look for look in looks if look is not None), None)
+    if body is None:
+        return ServiceExited(ended_how(service, status, False, None), logs=logs, service=service, status=status)
+    if body.error:
+        return EngineRefused(f"{service} could not be started: {body.error}", logs=logs)
+    status = status if body.status is None else body.status
+    return ServiceExited(ended_how(service, status, body.oom, body.memory), logs=logs, service=service, status=status)
