@@ -26,8 +26,9 @@ def clean_reactor() -> Iterator[list[Failure]]:
     before = set(reactor.getDelayedCalls())
 
     def observe(event: dict) -> None:
-        if event.get("log_failure") is not None:
-            failures.append(event["log_failure"])
+        failure = event.get("log_failure") or event.get("failure")  # the reactor's own events have the old name
+        if failure is not None:
+            failures.append(failure)
 
     globalLogPublisher.addObserver(observe)
     yield failures

@@ -118,13 +118,9 @@ class LoopTransport(asyncio.Protocol):
     # -- ITransport, IPushProducer ----------------------------------------------------------------------------------------
 
     def loseConnection(self, _connDone: object = None) -> None:
-        """Send what is written, then close; a registered producer is waited for."""
-        if self._transport is None or self.disconnecting:
-            return
-        self.disconnecting = True
-        self.pauseProducing()
-        self.resumeProducing = _nothing
-        if self._producer is None:
+        """Send what is written, then close."""
+        if self._transport is not None:
+            self.disconnecting = True
             self._transport.close()
 
     stopProducing = loseConnection
@@ -171,12 +167,9 @@ class LoopTransport(asyncio.Protocol):
         self.resume_writing = producer.resumeProducing
 
     def unregisterProducer(self) -> None:
-        if self._producer is None:
-            return
-        self._producer = None
-        self.pause_writing = self.resume_writing = _nothing
-        if self.disconnecting and self._transport is not None:
-            self._transport.close()
+        if self._producer is not None:
+            self._producer = None
+            self.pause_writing = self.resume_writing = _nothing
 
     # -- ITCPTransport ----------------------------------------------------------------------------------------------------
 
