@@ -11,8 +11,9 @@ from types import FrameType
 
 from . import baselines, machine, report
 from .goals import GOALS
-from .options import Options, best_workers
+from .options import Options
 from .processes import allow_many_files
+from .proxies import best_workers
 
 FIGURES = tuple(dict.fromkeys(goal.figure for goal in GOALS))
 
@@ -28,13 +29,15 @@ def main(arguments: list[str]) -> int:
     given = parser.parse_args(arguments)
     signal.signal(signal.SIGTERM, _terminated)
     rounds, seconds = (2, 1.0) if given.quick else (given.rounds, given.seconds)
-    options = Options(best_workers() if given.workers is None else given.workers, rounds, seconds, given.quick)
     allow_many_files()
+    if "setup" in given.what:
+        baselines.install()
+    options = Options(best_workers() if given.workers is None else given.workers, rounds, seconds, given.quick)
     all_met = True
     for what in FIGURES if "all" in given.what else given.what:
         if what == "setup":
-            baselines.install()
-        elif what == "readme":
+            continue
+        if what == "readme":
             report.write_readme()
         elif what == "profile":
             print(import_module(".profile", __package__).run(options))

@@ -17,6 +17,7 @@ FILE_SIZE = 64 * MIB
 
 _NGINX = """
 daemon off;
+{user}
 worker_processes 1;
 error_log stderr warn;
 pid {home}/nginx.pid;
@@ -37,6 +38,11 @@ http {{
 """
 
 
+def user() -> str:
+    """Whoever runs the bench: its files are for nobody else to read."""
+    return "user root;" if os.geteuid() == 0 else ""
+
+
 def temporary_paths(home: Path) -> str:
     """nginx makes these when it starts, used or not."""
     kinds = ("client_body", "proxy", "fastcgi", "uwsgi", "scgi")
@@ -51,7 +57,7 @@ def nginx_origin(stack: ExitStack, home: Path, core: int | None = LOAD_CORE) -> 
         for _ in range(FILE_SIZE // MIB):
             file.write(os.urandom(MIB))
     configuration = home / "origin.conf"
-    configuration.write_text(_NGINX.format(home=home, port=port, body=BODY, temporary=temporary_paths(home)))
+    configuration.write_text(_NGINX.format(home=home, port=port, body=BODY, temporary=temporary_paths(home), user=user()))
     launch(stack, "origin", [find("nginx"), "-p", home, "-c", configuration, "-e", "stderr"], home, core, serves(port))
     return port
 

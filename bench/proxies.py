@@ -7,6 +7,7 @@ access log; bodies are streamed, not stored, where there is a choice.
 from __future__ import annotations
 
 import sys
+import tempfile
 from collections.abc import Callable, Iterable
 from contextlib import ExitStack
 from pathlib import Path
@@ -16,7 +17,7 @@ from attrs import define
 from .baselines import CHP, find, need
 from .heads import HOST
 from .options import PROXY_CORE
-from .origins import temporary_paths
+from .origins import nginx_origin, temporary_paths, user
 from .processes import Running, allow_many_files, free_port, launch, serves
 
 ROOT = Path(__file__).parents[1]
@@ -87,6 +88,7 @@ def nginx(setting: Setting) -> Command:
     configuration.write_text(
         f"""
 daemon off;
+{user()}
 worker_processes {setting.processes};
 error_log stderr warn;
 pid {setting.home}/nginx.pid;
@@ -169,7 +171,20 @@ def start(
     command = COMMANDS[name](setting)
     environment = {"PYTHONPATH": str(ROOT)}
     running = launch(stack, name, command, place, core, serves(setting.port, ASK), environment)
+    if name == "grandcentral" and len(running.pids) <= processes:
+        raise SystemExit(f"bench: {processes} workers were asked for, but the gateway has {len(running.pids) - 1}")
     return Proxy(name, TITLES[name], setting.port, running)
+
+
+def best_workers() -> int:
+    """1 if this version of the gateway has worker processes, else 0."""
+    with ExitStack() as stack:
+        home = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="bench-")))
+        try:
+            start(stack, "grandcentral", home, nginx_origin(stack, home), 1, None)
+        except SystemExit:
+            return 0
+    return 1
 
 
 def start_all(stack: ExitStack, home: Path, origin: int, workers: int, names: Iterable[str] = COMMANDS) -> dict[str, Proxy]:
