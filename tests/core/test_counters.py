@@ -1,0 +1,85 @@
+"""Counters: what is added is what was counted, whoever counted it."""
+
+from __future__ import annotations
+
+import json
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from grandcentral.core.counters import METHODS, OTHER, SECONDS, Histogram, HttpCounters, StackCounters
+from grandcentral.core.keys import Key
+from grandcentral.core.lifecycle import TRANSITIONS, Event, State
+from grandcentral.core.model import Endpoint
+from grandcentral.core.tickets import Ticket
+
+answers = st.dictionaries(
+    st.tuples(st.sampled_from(sorted(METHODS)), st.integers(100, 599)), st.integers(1, 1000), max_size=5
+)
+seconds = st.lists(st.integers(0, 1000).map(float), max_size=8)
+numbers = st.integers(0, 10**12)
+
+
+def histogram(values: list[float]) -> Histogram:
+    made = Histogram()
+    for value in values:
+        made.observe(value)
+    return made
+
+
+counters = st.builds(HttpCounters, answers, seconds.map(histogram), numbers, numbers, numbers)
+
+
+@given(seconds, seconds)
+def test_a_sum_of_histograms_is_the_histogram_of_all_values(one: list[float], two: list[float]) -> None:
+    assert histogram(one) + histogram(two) == histogram(one + two)
+    assert sum(histogram(one).counts) == len(one)
+
+
+def test_a_value_on_a_bound_belongs_to_it() -> None:
+    assert histogram([SECONDS[0]]).counts[0] == 1
+    assert histogram([SECONDS[-1] + 1]).counts[-1] == 1
+
+
+@given(counters, counters, counters)
+def test_counters_of_workers_can_be_added_in_any_order(one: HttpCounters, two: HttpCounters, three: HttpCounters) -> None:
+    assert one + two == two + one
+    assert (one + two) + three == one + (two + three)
+    assert one + HttpCounters() == one
+
+
+@given(counters)
+def test_counters_travel_as_json(one: HttpCounters) -> None:
+    assert HttpCounters.of(json.loads(json.dumps(one.plain()))) == one
+
+
+def test_methods_that_clients_invent_are_one() -> None:
+    counted = HttpCounters()
+    for method in (b"GET", b"BREW", b"STEEP", b"GET"):
+        counted.first(method, 200)
+    assert counted.answers == {(b"GET", 200): 2, (OTHER, 200): 2}
+
+
+def test_every_way_for_a_stack_to_be_stopped_has_a_reason() -> None:
+    stopping = (State.STOPPING, State.STOPPING_WANTED, State.FAILING)
+    ways = {
+        event
+        for state, rows in TRANSITIONS.items()
+        if state not in stopping
+        for event, (after, _) in rows.items()
+        if after in stopping
+    }
+    counted = StackCounters()
+    for event in ways:
+        counted.stopped(event)
+    assert sum(counted.stops.values()) == len(ways)
+    assert counted.stops["idle"] >= 2
+    assert Event.DRAINED in ways
+
+
+def test_traffic_never_goes_back_when_a_stack_does() -> None:
+    counted = StackCounters()
+    ticket = Ticket(Key("app", "a"), 1, Endpoint("h", 1), bytes_in=3, bytes_out=5)
+    assert counted.traffic([ticket]) == (3, 5)
+    counted.retire(ticket)
+    assert counted.traffic([]) == (3, 5)
