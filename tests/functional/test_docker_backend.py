@@ -12,6 +12,7 @@ import pytest_twisted
 from attrs import evolve
 from twisted.internet import reactor
 from twisted.internet.defer import CancelledError, ensureDeferred
+from twisted.internet.protocol import Factory, Protocol
 from twisted.internet.task import deferLater
 from twisted.internet.threads import deferToThread
 
@@ -207,6 +208,24 @@ async def test_an_image_that_is_not_there_fails_in_the_registry_s_words(gateway:
 async def test_a_registry_that_is_away_fails_the_launch_with_the_reason(gateway: Gateway) -> None:
     with pytest.raises(ImageUnavailable, match=r"could not be pulled: .*connection refused"):
         await gateway.launch(Service("web", image="127.0.0.1:1/app:x"))
+
+
+@pytest_twisted.ensureDeferred
+async def test_a_pull_that_stalls_is_cancelled_at_once(gateway: Gateway) -> None:
+    silent = Factory.forProtocol(Protocol)
+    peers: list[Protocol] = []
+    silent.buildProtocol = lambda address: peers.append(Protocol()) or peers[-1]
+    registry = reactor.listenTCP(0, silent, interface="127.0.0.1")
+    try:
+        launching = gateway.start(Service("web", image=f"127.0.0.1:{registry.getHost().port}/app:x"))
+        await gateway.harness.eventually(lambda: peers)
+        launching.cancel()
+        with pytest.raises(CancelledError):
+            await launching.addTimeout(1, reactor)
+    finally:
+        await registry.stopListening()
+        for peer in peers:
+            peer.transport.abortConnection()
 
 
 @pytest_twisted.ensureDeferred

@@ -26,7 +26,7 @@ Credentials = Callable[[str], Mapping[str, str] | None]
 
 Image = tuple[Reference, str | None]  # what to start, for which platform
 
-NOT_RUNNING = -1  # what a check in a container that has died comes to; the death itself is told by an event
+NOT_RUN = -1  # what a check comes to that could not be run: most likely its container is dying, which an event will tell
 PROBE_LOOKS = (0.005, 0.1)  # seconds between two looks at a health check under way, at first and at most
 
 
@@ -213,7 +213,7 @@ class Launching:
         probe: str | None = None
         while True:
             probe = probe or await self._calls.quick(partial(verbs.probe_begin, container=container, test=check.test))
-            status = await self._result(probe, check.timeout) if probe else NOT_RUNNING
+            status = await self._result(probe, check.timeout) if probe else NOT_RUN
             if status == 0:
                 return
             probe = probe if status is None else None  # one that hangs is waited for: checks never overlap
@@ -221,8 +221,7 @@ class Launching:
             verdict = failed(check, attempt, failures, running_for)
             attempt, failures = attempt + 1, verdict.failures
             if verdict.give_up:
-                how = f"took longer than {check.timeout:.1f} s" if status is None else f"exited with status {status}"
-                command = " ".join(check.test)
+                command, how = " ".join(check.test), outcome(status, check.timeout)
                 raise ServiceUnhealthy(
                     f"{service} is not healthy after {running_for:.1f} s: its check ({command}) {how}.", service=service
                 )
@@ -238,3 +237,10 @@ class Launching:
             await sleep(self._reactor, min(wait, max(deadline - self._reactor.seconds(), 0)))
             wait = min(wait * 2, longest)
         return status
+
+
+def outcome(status: int | None, timeout: float) -> str:
+    """What came of a check that did not pass, for people."""
+    if status is None:
+        return f"took longer than {timeout:.1f} s"
+    return "could not be run" if status == NOT_RUN else f"exited with status {status}"

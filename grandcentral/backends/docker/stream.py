@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from threading import Thread
 from typing import Any
 
-from twisted.internet.defer import Deferred, succeed
+from twisted.internet.defer import Deferred, fail, succeed
 from twisted.internet.interfaces import IDelayedCall
 
 from ...errors import EngineUnavailable, Mishap
@@ -49,6 +49,8 @@ class Events:
     def connected(self) -> Deferred[None]:
         """Fires with None when events come in, at once if they do; fails with EngineUnavailable if the attempt to connect,
         which is made now if none is under way, does not succeed."""
+        if self._closed is not None:
+            return fail(EngineUnavailable(f"The gateway has let go of the Docker engine at {self._base_url}."))
         if self._stream is not None:
             return succeed(None)
         waiter: Deferred[None] = Deferred(self._waiting.remove)
@@ -91,8 +93,8 @@ class Events:
                 self._reactor.callFromThread(self._event, event)
             why: Mishap | None = EngineUnavailable(f"The Docker engine at {self._base_url} has ended its events.")
         except Exception as error:
-            # A stream that is closed while it is read can end in any exception: whatever was wrong, connecting again cures
-            # it or says it again.
+            # What breaks off in the middle of an event can end in any exception. Whatever was wrong, connecting again cures it
+            # or says it again.
             why = translated(error, self._base_url)
             why = why or EngineUnavailable(f"The events of the Docker engine at {self._base_url} broke off: {error!r}.")
         finally:

@@ -141,11 +141,15 @@ def start(client: Client, container: str) -> Seen | None:
 
 
 def probe_begin(client: Client, container: str, test: tuple[str, ...]) -> str | None:
-    """Run a command in a container: what to ask ``probe_result`` about. None if the container does not run."""
+    """Run a command in a container: what to ask ``probe_result`` about. None if it could not be run this time.
+
+    A container that is just dying refuses in many words (404, 409, 500), before its death is told or seen by looking. That the
+    command is not in the image (400) will not get better.
+    """
     try:
         return client.exec_begin(container, test)
     except APIError as error:
-        if error.status_code in (404, 409):
+        if error.status_code in (404, 409, 500):
             return None
         raise
 
