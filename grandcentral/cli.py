@@ -10,7 +10,7 @@ from difflib import get_close_matches
 
 from attrs import frozen
 
-from . import __version__, config
+from . import __version__, config, reactors
 from .core.problems import Invalid
 from .options import WHERE, configured, find
 
@@ -59,6 +59,8 @@ def _parser() -> ArgumentParser:
     for name, command in COMMANDS.items():
         one = commands.add_parser(name, help=command.summary, description=command.about)
         one.add_argument("-c", "--config", metavar="FILE", help=f"the configuration (default: {WHERE})")
+        if name == "run":
+            one.add_argument("--reactor", metavar="NAME", help="a reactor that twistd knows (default: uvloop, if it is there)")
     return parser
 
 
@@ -67,13 +69,16 @@ def _parser() -> ArgumentParser:
 
 def _run(arguments: Namespace) -> int:
     """twistd in the foreground, under the name that the operator typed."""
-    from twisted.scripts import twistd  # importing it chooses a reactor
-
     try:
         path = find(arguments.config, os.environ)
     except Invalid as invalid:
         return _complain(invalid)
-    sys.argv = ["grandcentral", "--nodaemon", "--pidfile=", "grandcentral", "--config", str(path)]
+    reactor = [f"--reactor={arguments.reactor}"] if arguments.reactor else []
+    if not reactor:
+        reactors.install_fastest()
+    from twisted.scripts import twistd  # importing it chooses a reactor, if there is none yet
+
+    sys.argv = ["grandcentral", *reactor, "--nodaemon", "--pidfile=", "grandcentral", "--config", str(path)]
     twistd.run()
     return 0
 

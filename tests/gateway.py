@@ -19,6 +19,7 @@ from typing import Any
 from attrs import define, field
 
 COMMAND = Path(sys.executable).with_name("grandcentral")
+REACTOR = os.environ.get("TEST_REACTOR", "")  # Twisted's name for one; without it, what operators get
 TOKEN = "let me in"
 
 
@@ -78,7 +79,7 @@ class GatewayProcess:
         )
         with (self.home / "gateway.log").open("ab") as log:
             self.process = subprocess.Popen(
-                [COMMAND, "run", "--config", self.file],
+                [COMMAND, "run", "--config", self.file, *([f"--reactor={REACTOR}"] if REACTOR else [])],
                 stdout=log,
                 stderr=log,
                 stdin=subprocess.DEVNULL,
