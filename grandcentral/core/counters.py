@@ -12,13 +12,15 @@ from typing import Any
 
 from attrs import asdict, define, field
 
-from .lifecycle import Event
+from .lifecycle import Event, State
 from .tickets import Ticket
 
 SECONDS = (0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 20.0, 30.0, 60.0, 120.0, 300.0, 600.0)  # a warm resume to a long pull
 
 METHODS = frozenset((b"GET", b"HEAD", b"POST", b"PUT", b"PATCH", b"DELETE", b"OPTIONS", b"TRACE", b"CONNECT"))
 OTHER = b"other"  # a client can invent methods without end
+
+_ENDING = (State.STOPPING, State.STOPPING_WANTED, State.FAILING)
 
 # Why a stack is stopped, by the news that stopped it.
 _REASONS: Mapping[Event, str] = {
@@ -102,8 +104,9 @@ class StackCounters:
     def started(self, failure: str | None, seconds: float) -> None:
         self.starts["ready" if failure is None else "failed"].observe(seconds)
 
-    def stopped(self, news: Event) -> None:
-        self.stops[_REASONS[news]] += 1
+    def moved(self, before: State, after: State, news: Event) -> None:
+        if after in _ENDING and before not in _ENDING:
+            self.stops[_REASONS[news]] += 1
 
     def retire(self, ticket: Ticket | None) -> None:
         """A ticket that nobody will use any more: keep what it counted."""
