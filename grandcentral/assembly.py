@@ -7,11 +7,8 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-from attrs import frozen
-from twisted.internet.endpoints import HostnameEndpoint, TCP4ClientEndpoint, TCP6ClientEndpoint
+from attrs import define, field, frozen
 from twisted.internet.defer import Deferred
-from twisted.internet.interfaces import IDelayedCall, IProtocol, IProtocolFactory, IReactorTime
-from zope.interface import implementer
 
 from . import __version__
 from .admin import AdminSite
@@ -20,9 +17,10 @@ from .backends.process import ProcessBackend
 from .backends.static import StaticBackend
 from .config import Configuration
 from .core.keys import Key
-from .core.model import App, Endpoint
+from .core.model import App, Endpoint, IdlePolicy
 from .core.routing import Routes, host_for
-from .frontends.http import HttpFrontend, HttpSettings
+from .frontdoor import MonotonicClock, http_frontend, http_settings
+from .frontends.http import HttpFrontend
 from .interfaces import IBackend, IManifest, IVersions
 from .manifests.sqlite import SqliteManifest
 from .probes import SocketProber
@@ -31,110 +29,160 @@ from .stacks.table import StackTable
 from .versions.credentials import Credentials, DockerConfig, docker_config_path, login
 from .versions.git import GitVersions
 from .versions.registry import RegistryVersions
-from .wire.http1_fields import HeadLimits
-
-
-@implementer(IReactorTime)
-@frozen
-class MonotonicClock:
-    """The reactor's timers, by a clock that nobody sets: a wall clock that jumps makes nothing look idle."""
-
-    _reactor: IReactorTime
-
-    def seconds(self) -> float:
-        return time.monotonic()
-
-    def callLater(self, delay: float, callable: Callable[..., Any], *args: object, **kwargs: object) -> IDelayedCall:
-        return self._reactor.callLater(delay, callable, *args, **kwargs)
-
-    def getDelayedCalls(self) -> Any:
-        return self._reactor.getDelayedCalls()
+from .workers.assignment import Assignment, for_workers
+from .workers.crew import Crew
+from .workers.hub import Hub
+from .workers.sockets import Sockets
+from .workers.spawning import spawner
 
 
 @frozen(eq=False)
-class Parts:
-    """Everything that is opened, in the order in which it is."""
+class Crowd:
+    """What there is instead of a frontend of our own when workers serve."""
 
+    hub: Hub
+    crew: Crew
+
+
+@define(eq=False)
+class Parts:
+    """Everything that is opened, in the order in which it is. Either ``frontend`` or ``workers`` is there."""
+
+    reactor: Any
+    configuration: Configuration
     clock: MonotonicClock
     manifest: IManifest
+    backends: Backends
     table: StackTable
     janitor: Janitor
-    frontend: HttpFrontend
-    admin: AdminSite
+    frontend: HttpFrontend | None = field(init=False, default=None)
+    workers: Crowd | None = field(init=False, default=None)
+    admin: AdminSite = field(init=False)
+
+    def reconfigure(self, configuration: Configuration) -> Deferred[None]:
+        """Go on with another configuration; fires when what is new of it has been opened."""
+        before, self.configuration = self.configuration, configuration
+        self.janitor.policies, self.janitor.limits = _policies(configuration), configuration.limits
+        if self.frontend is not None:
+            self.frontend.routes, self.frontend.settings = Routes(configuration.apps), http_settings(configuration)
+        known = dict(self.table.versions) if before.registries == configuration.registries else {}
+        unchanged = {app.name for app in before.apps} & {app.name for app in configuration.apps if app in before.apps}
+        versions = {name: one for name, one in known.items() if name in unchanged}
+        done = self.table.reconfigure(
+            {app.name: app for app in configuration.apps},
+            self.backends.of(configuration),
+            {**_all_versions(self.reactor, configuration, self.manifest, leave_out=set(versions)), **versions},
+            configuration.limits,
+        )
+        if self.workers is not None:
+            self.workers.crew.roll()
+        return Deferred.fromCoroutine(done)
 
 
-def assemble(reactor: Any, configuration: Configuration) -> Parts:
-    """The parts of one gateway, wired."""
+def assemble(reactor: Any, configuration: Configuration, log_file: str | None = None) -> Parts:
+    """The parts of one gateway, wired. ``log_file`` is where its log goes, if that is a file."""
     clock = MonotonicClock(reactor)
-    apps = {app.name: app for app in configuration.apps}
     manifest = SqliteManifest(reactor, configuration.gateway.state / "manifest.sqlite")
-    backends = _backends(reactor, configuration)
+    backends = Backends(reactor, configuration)
 
     def address(key: Key) -> tuple[str, str]:
-        host = host_for(apps[key.app], key)
-        return host, configuration.gateway.url_of(host)
+        host = host_for(parts.table.apps[key.app], key)
+        return host, parts.configuration.gateway.url_of(host)
 
     table = StackTable(
         clock=clock,
         wall=time.time,
-        apps=apps,
-        backends=backends,
-        versions={name: versions for name, app in apps.items() if (versions := _versions(reactor, app, configuration, manifest))},
+        apps={app.name: app for app in configuration.apps},
+        backends=backends.of(configuration),
+        versions=_all_versions(reactor, configuration, manifest),
         prober=SocketProber(reactor),
         manifest=manifest,
         address=address,
         limits=configuration.limits,
     )
-    frontend = HttpFrontend(table, Routes(configuration.apps), clock, connector(reactor), http_settings(configuration))
-    table.on_close = frontend.forget
-    admin = AdminSite(
+    janitor = Janitor(clock, table, _policies(configuration), configuration.limits)
+    parts = Parts(reactor, configuration, clock, manifest, backends, table, janitor)
+    count = configuration.gateway.workers_on(len(os.sched_getaffinity(0)))
+    if count:
+        parts.workers = _crowd(parts, count, log_file)
+    else:
+        frontend = parts.frontend = http_frontend(reactor, clock, table, configuration)
+        table.on_close = lambda ticket: frontend.forget(ticket.endpoint)
+    parts.admin = AdminSite(
         control=table,
         manifest=manifest,
-        checks={name: backend.check for name, backend in backends.items()},
+        checks=backends.checks,
         token=configuration.admin.token,
         version=__version__,
         clock=clock,
+        workers=parts.workers.crew.seen if parts.workers else list,
     )
-    policies = {name: app.idle for name, app in apps.items() if app.upstream is None}
-    return Parts(clock, manifest, table, Janitor(clock, table, policies, configuration.limits), frontend, admin)
+    return parts
 
 
-def connector(reactor: Any) -> Callable[[Endpoint, IProtocolFactory], Deferred[IProtocol]]:
-    """How endpoints are connected to: their addresses as they are, names by the system's resolver."""
-
-    def connect(endpoint: Endpoint, factory: IProtocolFactory) -> Deferred[IProtocol]:
-        if ":" in endpoint.host:
-            return TCP6ClientEndpoint(reactor, endpoint.host, endpoint.port).connect(factory)
-        if endpoint.host.replace(".", "").isdigit():
-            return TCP4ClientEndpoint(reactor, endpoint.host, endpoint.port).connect(factory)
-        return HostnameEndpoint(reactor, endpoint.host, endpoint.port).connect(factory)
-
-    return connect
-
-
-def http_settings(configuration: Configuration) -> HttpSettings:
-    """The ``[http]`` table as the front door wants it."""
-    http: dict[str, Any] = dict(configuration.http)
-    limits = HeadLimits(*(http.pop(name) for name in ("max_request_line", "max_field", "max_head", "max_fields")))
-    return HttpSettings(limits=limits, scheme=configuration.gateway.url.partition(":")[0], **http)
+def _crowd(parts: Parts, count: int, log_file: str | None) -> Crowd:
+    gateway = parts.configuration.gateway
+    hub = Hub(parts.clock, parts.table)
+    crew = Crew(
+        parts.clock,
+        hub,
+        Sockets(parts.reactor, gateway.listen, count),
+        spawner(parts.reactor),
+        lambda slot: Assignment(slot, count, for_workers(parts.configuration), log_file),
+        gateway.state,
+    )
+    return Crowd(hub, crew)
 
 
-def _backends(reactor: Any, configuration: Configuration) -> dict[str, IBackend]:
-    """Those that some app of the configuration needs."""
-    kinds: dict[str, list[App]] = {}
-    for app in configuration.apps:
-        kinds.setdefault(app.backend, []).append(app)
-    backends: dict[str, IBackend] = {}
-    if apps := kinds.get("static"):
-        backends["static"] = StaticBackend({app.name: app.upstream for app in apps if app.upstream is not None})
-    if apps := kinds.get("process"):
-        repositories = {app.name: app.git for app in apps if app.git is not None}
-        backends["process"] = ProcessBackend(reactor, configuration.gateway.state / "process", repositories)
-    if apps := kinds.get("docker"):
-        published = frozenset(app.name for app in apps if app.address == "published")
-        docker = configuration.docker
-        backends["docker"] = DockerBackend(reactor, docker.host, docker.instance, published, _engine_credentials(configuration))
-    return backends
+def _policies(configuration: Configuration) -> dict[str, IdlePolicy]:
+    return {app.name: app.idle for app in configuration.apps if app.upstream is None}
+
+
+class Backends:
+    """The backends that some app has needed so far. They read what they know of apps anew with each start."""
+
+    def __init__(self, reactor: Any, configuration: Configuration) -> None:
+        self._reactor = reactor
+        self._there: dict[str, IBackend] = {}
+        self._upstreams: dict[str, Endpoint] = {}
+        self._repositories: dict[str, str] = {}
+        self._published: set[str] = set()
+        self.checks: dict[str, Callable[[], Deferred[None]]] = {}  # by name, for /readyz
+        self._engine = configuration.docker
+        self._state = configuration.gateway.state
+
+    def of(self, configuration: Configuration) -> dict[str, IBackend]:
+        """Those of before and those that this configuration needs, which from now on act on it."""
+        apps = configuration.apps
+        _become(self._upstreams, {app.name: app.upstream for app in apps if app.upstream is not None})
+        _become(self._repositories, {app.name: str(app.git) for app in apps if app.git is not None})
+        self._published.clear()
+        self._published.update(app.name for app in apps if app.address == "published")
+        for kind in {app.backend for app in apps} - self._there.keys():
+            self._there[kind] = self._made(kind, configuration)
+            self.checks[kind] = self._there[kind].check
+        return dict(self._there)
+
+    def _made(self, kind: str, configuration: Configuration) -> IBackend:
+        if kind == "static":
+            return StaticBackend(self._upstreams)
+        if kind == "process":
+            return ProcessBackend(self._reactor, self._state / "process", self._repositories)
+        credentials = _engine_credentials(configuration)
+        return DockerBackend(self._reactor, self._engine.host, self._engine.instance, self._published, credentials)
+
+
+def _become(mapping: dict[str, Any], other: dict[str, Any]) -> None:
+    mapping.clear()
+    mapping.update(other)
+
+
+def _all_versions(
+    reactor: Any, configuration: Configuration, manifest: IManifest, leave_out: set[str] | frozenset[str] = frozenset()
+) -> dict[str, IVersions]:
+    apps = [app for app in configuration.apps if app.name not in leave_out]
+    found = {app.name: _versions(reactor, app, configuration, manifest) for app in apps}
+    return {name: versions for name, versions in found.items() if versions is not None}
 
 
 def _versions(reactor: Any, app: App, configuration: Configuration, manifest: IManifest) -> IVersions | None:

@@ -153,6 +153,19 @@ class IStacks(Interface):
         """What a client who waits may be told: (text, seconds since the start began), or None if nothing is starting."""
 
 
+class ISharedStacks(IStacks):
+    """The stack table as it is shared with other processes, which count use on tickets of their own and report it here."""
+
+    on_close = Attribute("""Called with a Ticket when its stack is no longer to be used at its endpoint.""")
+    on_drain = Attribute("""Called with a Ticket before its stack is put to sleep: a Deferred of whether nobody uses it.""")
+
+    def ticket(key: Key, generation: int) -> Ticket | None:
+        """The Ticket of that generation, to count use on; open or not."""
+
+    def surveyed(app: str) -> bool:
+        """Whether it is known what runs of this app: not while the engine that runs it has yet to answer."""
+
+
 class IStackControl(Interface):
     """The stack table as an operator sees it. Fails with errors.Refusal, and with KeyError for an app that is not there."""
 

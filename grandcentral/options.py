@@ -35,6 +35,7 @@ class Options(usage.Options):
 
     configuration: config.Configuration
     observer: ILogObserver | None = None  # for observe.service.LoggingService
+    log_file: str | None = None  # where that writes, if not to standard output
 
     def postOptions(self) -> None:
         try:
@@ -45,6 +46,7 @@ class Options(usage.Options):
             raise SystemExit(1) from None
         for warning in self.configuration.warnings:
             print(warning, file=sys.stderr)
+        self.log_file = log_file(self.parent)
         self.observer = observer_for(self.parent, self.configuration.log)
 
 
@@ -77,5 +79,12 @@ def observer_for(twistd: Mapping[str, Any] | None, log: config.Log) -> ILogObser
     file, foreground = twistd.get("logfile"), twistd.get("nodaemon")
     if file == "-" and not foreground:
         return None  # which twistd refuses in its own words
-    stream = sys.stdout if foreground and file in (None, "-") else LogFile.fromFullPath(os.path.abspath(file or "twistd.log"))
-    return observer(log.format, stream, log.level)
+    path = log_file(twistd)
+    return observer(log.format, sys.stdout if path is None else LogFile.fromFullPath(path), log.level)
+
+
+def log_file(twistd: Mapping[str, Any] | None) -> str | None:
+    """The file that twistd's own options say to log to; None for standard output."""
+    if twistd is None or (twistd.get("nodaemon") and twistd.get("logfile") in (None, "-")):
+        return None
+    return os.path.abspath(twistd.get("logfile") or "twistd.log")

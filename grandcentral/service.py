@@ -1,28 +1,40 @@
 """The gateway as a Twisted service: opened in order, closed in reverse.
 
-The listening sockets are bound before anything else, so that a port in use is said at once; they accept nobody until what
+The listening sockets are bound before anything else, so that a port in use is said at once; nobody is accepted until what
 already runs has been found. Until then the kernel's backlog is the queue.
 """
 
 from __future__ import annotations
 
+import os
+import signal
+from collections.abc import Callable
 from typing import Any
 
+from attrs import evolve
 from twisted.application.service import IService, Service
 from twisted.internet.defer import Deferred
 from twisted.internet.endpoints import serverFromString
 from twisted.internet.error import CannotListenError
 from twisted.internet.interfaces import IListeningPort, IProtocolFactory
+from twisted.internet.task import LoopingCall
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from . import __version__, events
-from .assembly import Parts, assemble
+from .assembly import Crowd, Parts, assemble
 from .config import Configuration
+from .core.problems import Invalid
+from .notify import Systemd
 from .observe.service import LoggingService
-from .options import Options
+from .options import Options, configured
+from .workers import places
+from .workers.assignment import control
+from .workers.hub import HubFactory
 
 __all__ = ["Gateway", "Options", "makeService"]
+
+PREDECESSOR = 5.0  # seconds that another gateway on the same state has to end
 
 
 def makeService(options: Options) -> IService:
@@ -30,32 +42,76 @@ def makeService(options: Options) -> IService:
     from twisted.internet import reactor
 
     service = LoggingService(options.observer)
-    Gateway(reactor, options.configuration).setServiceParent(service)
+    configuration = options.configuration
+    gateway = Gateway(
+        reactor,
+        configuration,
+        log_file=options.log_file,
+        read_again=lambda: configured(str(configuration.path), os.environ),
+        systemd=Systemd.of(os.environ, os.getpid()),
+    )
+    gateway.setServiceParent(service)
     return service
 
 
 class Gateway(Service):
-    """``opened`` fires when requests are served, and fails if that did not come about."""
+    """``opened`` fires when requests are served, and fails if that did not come about.
 
-    def __init__(self, reactor: Any, configuration: Configuration) -> None:
+    :param log_file: where the log goes, if that is a file.
+    :param read_again: reads the configuration anew, for SIGHUP; raises Invalid.
+    """
+
+    def __init__(
+        self,
+        reactor: Any,
+        configuration: Configuration,
+        log_file: str | None = None,
+        read_again: Callable[[], Configuration] | None = None,
+        systemd: Systemd | None = None,
+    ) -> None:
         self.name = "grandcentral"
         self.opened: Deferred[None] = Deferred()
         self._reactor = reactor
         self._configuration = configuration
+        self._log_file = log_file
+        self._read_again = read_again
+        self._systemd = systemd or Systemd()
         self._ports: list[IListeningPort] = []
+        self._lock: int | None = None
         self._parts: Parts | None = None
         self._opening: Deferred[None] | None = None
+        self._watchdog: LoopingCall | None = None
         self._log = Logger(namespace="grandcentral")
 
+    # -- opening ----------------------------------------------------------------------------------------------------------
+
     def privilegedStartService(self) -> None:
-        """Bind, while we still may. Ends the process with a sentence if a port cannot be had."""
+        """Bind, while we still may. Ends the process with a sentence if something cannot be had."""
         if self._parts is not None:
             return
-        self._configuration.gateway.state.mkdir(parents=True, exist_ok=True)
-        parts = self._parts = assemble(self._reactor, self._configuration)
-        for description in self._configuration.gateway.listen:
-            self._bind(description, parts.frontend)
+        gateway = self._configuration.gateway
+        gateway.state.mkdir(parents=True, exist_ok=True)
+        self._lock_state()
+        parts = self._parts = assemble(self._reactor, self._configuration, self._log_file)
+        if parts.frontend is not None:
+            for description in gateway.listen:
+                self._bind(description, parts.frontend)
+        if parts.workers is not None:
+            try:
+                parts.workers.crew.bind()
+            except OSError as error:
+                self._cannot_listen(", ".join(gateway.listen), error)
         self._bind(self._configuration.admin.listen, parts.admin)
+
+    def _lock_state(self) -> None:
+        state = self._configuration.gateway.state
+        try:
+            self._lock = places.hold(state / "lock", PREDECESSOR)
+        except places.Taken as taken:
+            raise SystemExit(
+                f"grandcentral: the state directory {state} is another gateway's (process {taken.holder}). "
+                f"Stop that one, or give this one a state directory of its own in {self._configuration.path}."
+            ) from None
 
     def _bind(self, description: str, factory: IProtocolFactory) -> None:
         failures: list[Failure] = []
@@ -64,11 +120,13 @@ class Gateway(Service):
         if not failures:
             self._pause(self._ports[-1])
             return
-        for port in self._ports:
-            port.stopListening()
         failure = failures[0]
         failure.trap(CannotListenError, OSError)
-        why = getattr(failure.value, "socketError", failure.value)
+        self._cannot_listen(description, getattr(failure.value, "socketError", failure.value))
+
+    def _cannot_listen(self, description: str, why: object) -> None:
+        for port in self._ports:
+            port.stopListening()
         raise SystemExit(
             f"grandcentral: cannot listen on {description}: {why}. Is another gateway running? "
             f"The address is set in {self._configuration.path}."
@@ -89,18 +147,61 @@ class Gateway(Service):
         assert parts is not None
         await parts.manifest.open()
         await parts.table.open()
+        if parts.workers is not None:
+            self._listen_for_workers(parts.workers)
+            await parts.workers.crew.start()
         parts.janitor.start()
-        parts.frontend.start()
+        if parts.frontend is not None:
+            parts.frontend.start()
         for port in self._ports:
             port.startReading()  # type: ignore[attr-defined]
+        if self._read_again is not None:
+            signal.signal(signal.SIGHUP, lambda *_: self._reactor.callFromThread(self.reload))
         where = ", ".join(self._configuration.gateway.listen)
         self._log.info(events.GATEWAY_OPEN, version=__version__, listen=where, admin=self._configuration.admin.listen)
+        self._systemd.ready(f"serves {where}")
+        self._watchdog = self._systemd.live(parts.clock)
+
+    def _listen_for_workers(self, workers: Crowd) -> None:
+        where = control(self._configuration.gateway.state)
+        where.unlink(missing_ok=True)  # of a gateway that was killed: the lock says that it is no more
+        before = os.umask(0o177)  # nobody else may pretend to be a worker
+        try:
+            address = places.address(where)
+            port = self._reactor.listenUNIX(address, HubFactory(workers.hub), mode=0o600)
+        finally:
+            os.umask(before)
+        self._ports.append(port)
 
     def _could_not_open(self, failure: Failure) -> None:
         self._log.failure(events.GATEWAY_CANNOT_OPEN, failure=failure, why=failure.getErrorMessage())
         self.opened.errback(failure)
         self.opened.addErrback(lambda _: None)  # logged above; whoever waits for it has added his own before
         self._reactor.callLater(0, self._reactor.stop)
+
+    # -- another configuration --------------------------------------------------------------------------------------------
+
+    def reload(self) -> Deferred[None]:
+        """Read the configuration again: a wrong one changes nothing, and each problem is logged. Fires when it is in use here;
+        workers are replaced after that."""
+        return Deferred.fromCoroutine(self._reload())
+
+    async def _reload(self) -> None:
+        assert self._read_again is not None
+        assert self._parts is not None
+        self._systemd.reloading()
+        try:
+            configuration = _as_far_as_possible(self._configuration, self._read_again(), self._log)
+        except Invalid as invalid:
+            for problem in invalid.problems:
+                self._log.error(events.CONFIGURATION_WRONG, problem=problem)
+        else:
+            self._configuration = configuration
+            await self._parts.reconfigure(configuration)
+            self._log.info(events.CONFIGURATION_READ, path=configuration.path)
+        self._systemd.ready(f"serves {', '.join(self._configuration.gateway.listen)}")
+
+    # -- closing ----------------------------------------------------------------------------------------------------------
 
     def stopService(self) -> Deferred[None]:
         """Take no new connections, let requests in flight finish, close. What runs is left running, for the next gateway."""
@@ -111,13 +212,43 @@ class Gateway(Service):
         parts = self._parts
         if parts is None:
             return
+        self._systemd.stopping()
+        lines = self._ports[-1:] if parts.workers is not None and self.opened.called else []  # needed until workers have ended
         for port in self._ports:
-            await _maybe(port.stopListening())
+            if port not in lines:
+                await _maybe(port.stopListening())
         parts.janitor.stop()
-        await parts.frontend.stop()
+        if parts.frontend is not None:
+            await parts.frontend.stop()
+        if parts.workers is not None:
+            await parts.workers.crew.stop(float(self._configuration.http["grace"]))  # type: ignore[arg-type]
+        for port in lines:
+            await _maybe(port.stopListening())
         await parts.table.close()
         await parts.manifest.close()
+        if self._watchdog is not None:
+            self._watchdog.stop()
+        if self._lock is not None:
+            os.close(self._lock)
         self._log.info(events.GATEWAY_CLOSED)
+
+
+def _as_far_as_possible(before: Configuration, after: Configuration, log: Logger) -> Configuration:
+    """What a running gateway can go on with. Says what it cannot, and keeps that."""
+    fixed = {
+        "gateway.listen": (before.gateway.listen, after.gateway.listen),
+        "gateway.state": (before.gateway.state, after.gateway.state),
+        "gateway.workers": (before.gateway.workers, after.gateway.workers),
+        "admin": (before.admin, after.admin),
+        "docker": (before.docker, after.docker),
+        "log": (before.log, after.log),
+    }
+    for setting, (old, new) in fixed.items():
+        if old != new:
+            log.warn(events.CONFIGURATION_FIXED, setting=setting)
+    kept = before.gateway
+    gateway = evolve(after.gateway, listen=kept.listen, state=kept.state, workers=kept.workers)
+    return evolve(after, gateway=gateway, admin=before.admin, docker=before.docker, log=before.log)
 
 
 async def _maybe(result: object) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 from attrs import frozen
 from twisted.internet.defer import Deferred
@@ -38,6 +39,7 @@ class Api:
     clock: IReactorTime
     wall: Callable[[], float]
     began: float
+    workers: Callable[[], list[dict[str, Any]]] = list
 
     def now(self) -> views.Moment:
         return views.Moment(self.clock.seconds(), self.wall())
@@ -67,7 +69,8 @@ async def ready(api: Api, call: Call) -> Answer:
 async def stats(api: Api, call: Call) -> Answer:
     now = api.now()
     uptime = now.monotonic - api.began
-    return document(views.stats(api.control.snapshot(), api.version, uptime, api.control.capacity(), now))
+    shown = views.stats(api.control.snapshot(), api.version, uptime, api.control.capacity(), now)
+    return document({**shown, "workers": api.workers()})
 
 
 # -- about stacks -------------------------------------------------------------------------------------------------------

@@ -9,6 +9,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from ipaddress import ip_address
+from typing import Any
 
 from twisted.internet.address import IPv4Address, IPv6Address
 from twisted.internet.defer import CancelledError, Deferred
@@ -44,6 +45,7 @@ class AdminSite(server.Site):
     :param checks: what /readyz asks: name to a function whose Deferred fires with None, or fails with a sentence.
     :param token: what the API asks for as bearer token; None closes it. Health, and for local callers /stats, need none.
     :param clock: the clock of the stacks, and of everything that waits here.
+    :param workers: what there is to say of each worker process.
     """
 
     def __init__(
@@ -56,8 +58,9 @@ class AdminSite(server.Site):
         version: str,
         clock: IReactorTime,
         wall: Callable[[], float] = time.time,
+        workers: Callable[[], list[dict[str, Any]]] = list,
     ) -> None:
-        api = Api(control, manifest, checks, version, clock, wall, began=clock.seconds())
+        api = Api(control, manifest, checks, version, clock, wall, clock.seconds(), workers)
         super().__init__(_Everything(api, token), reactor=clock)
         self.noisy = False
 

@@ -15,12 +15,12 @@ from ..interfaces import IBackend, Report, Vanished
 
 @implementer(IBackend)
 class StaticBackend:
-    """``upstreams`` maps the names of apps to where they listen. All its answers come at once."""
+    """``upstreams`` maps the names of apps to where they listen; it may change. All its answers come at once."""
 
     name = "static"
 
     def __init__(self, upstreams: Mapping[str, Endpoint]) -> None:
-        self._upstreams = dict(upstreams)
+        self._upstreams = upstreams
 
     def open(self) -> Deferred[None]:
         return succeed(None)

@@ -18,7 +18,11 @@ class Gateway:
     listen: tuple[str, ...]  # Twisted endpoint strings
     url: str  # with {host} in it
     state: Path
-    workers: int = 0
+    workers: int | str = 0  # processes that serve clients; "auto": one for each CPU
+
+    def workers_on(self, cpus: int) -> int:
+        """How many worker processes there are on a machine with so many CPUs."""
+        return self.workers if isinstance(self.workers, int) else cpus
 
     def url_of(self, host: str) -> str:
         """The URL under which clients reach a host, without a path: "http://db139cf.review.localhost:8080"."""

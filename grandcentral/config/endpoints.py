@@ -18,12 +18,15 @@ HELP = '"tcp:8080", "tcp:8080:interface=127.0.0.1", "unix:/run/gateway.sock" or 
 
 @frozen
 class Listen:
-    """An endpoint string taken apart. ``port`` and ``interface`` are of TCP; ``interface`` "" is every one."""
+    """An endpoint string taken apart. ``port``, ``interface`` and ``backlog`` are of TCP; ``interface`` "" is every one.
+    ``path`` is of a UNIX socket."""
 
     text: str
     kind: str
     port: int | None = None
     interface: str = ""
+    backlog: int | None = None  # connections that may wait to be accepted
+    path: str = ""
 
     def collides(self, other: Listen) -> bool:
         """Whether both cannot be listened on at once."""
@@ -60,11 +63,14 @@ def parse(text: str) -> Listen:
     if not fields.get(_POSITIONAL[kind]):
         raise ValueError(f'"{text}" names no {_POSITIONAL[kind]}: write one such as {HELP}')
     if kind == "unix":
-        return Listen(text, kind)
+        return Listen(text, kind, path=fields["address"])
     port = fields["port"]
     if not _decimal(port) or int(port) > 65535:
         raise ValueError(f'"{text}": "{port}" is not a port: write a number from 0 to 65535')
-    return Listen(text, kind, int(port), fields.get("interface", ""))
+    backlog = fields.get("backlog")
+    if backlog is not None and not _decimal(backlog):
+        raise ValueError(f'"{text}": "{backlog}" is not a number of connections')
+    return Listen(text, kind, int(port), fields.get("interface", ""), None if backlog is None else int(backlog))
 
 
 def _decimal(text: str) -> bool:

@@ -101,6 +101,17 @@ def _integer_from_text(value: str) -> object:
     return int(value) if re.fullmatch("-?[0-9]{1,18}", value) else value
 
 
+def _workers(value: object, surroundings: Surroundings) -> int | str:
+    if value == "auto":
+        return "auto"
+    read = integer(0, MOST_WORKERS, f'must be "auto" or a whole number from 0 to {MOST_WORKERS}').read
+    return int(read(value, surroundings))
+
+
+MOST_WORKERS = 256
+WORKERS = Kind('whole number or `"auto"`', _workers, from_text=_integer_from_text)
+
+
 def _boolean(value: object, _: Surroundings) -> bool:
     if not isinstance(value, bool):
         raise ValueError(f"must be true or false, not {called(value)}")

@@ -26,6 +26,7 @@ from .kinds import (
     UPSTREAM,
     URL,
     VARIABLES,
+    WORKERS,
     Kind,
     choice,
     duration,
@@ -81,7 +82,6 @@ _REQUEST_TARGET = matching("path of a URL", r"/[!-~]*", 'is not the path of a UR
 _SERVICE = matching(
     "service or service:port", r"[A-Za-z0-9._-]+(:[0-9]{1,5})?", 'is no service: write one such as "web:3000" or "web"'
 )
-_NO_WORKERS = integer(0, 0, "must be 0: worker processes are not in this version yet; write workers = 0, or leave it out")
 _ADDRESS = choice("container", "published")
 _DOCKER_HOST = matching(
     "URL of an engine",
@@ -135,7 +135,13 @@ GATEWAY = Table(
             "Directory for what must survive a restart.",
             otherwise="`/var/lib/grandcentral` for root, else `$XDG_STATE_HOME/grandcentral` or `~/.local/state/grandcentral`",
         ),
-        Setting("workers", _NO_WORKERS, "Worker processes. This version has none: everything is one process.", 0),
+        Setting(
+            "workers",
+            WORKERS,
+            'Processes that serve clients: a number, or `"auto"` for one on each CPU. With 0 the gateway serves them itself, '
+            "in one process.",
+            0,
+        ),
     ),
     environment=True,
 )

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from attrs import define
+from collections.abc import Mapping
+from math import inf
+
+from attrs import define, field
 
 from .keys import Key
 from .model import Endpoint
@@ -28,6 +31,8 @@ class Ticket:
     bytes_out: int = 0
     last_used: float = 0.0  # monotonic seconds: the end (or begin) of the last request
     last_byte: float = 0.0  # monotonic seconds: the last byte either way on a stream
+    started: float = -inf  # monotonic seconds: when the start ended that made it, if it was a start of this gateway's
+    phases: Mapping[str, float] = field(factory=dict)  # of that start: model.PHASES in seconds
 
     def begin(self, now: float) -> None:
         self.in_flight += 1

@@ -24,8 +24,8 @@ class Janitor:
 
     _clock: IReactorTime
     _table: StackTable
-    _policies: Mapping[str, IdlePolicy]
-    _limits: Limits
+    policies: Mapping[str, IdlePolicy]
+    limits: Limits
     interval: float = 5.0
     _loop: LoopingCall = field(init=False)
     _log = Logger(namespace="grandcentral.stacks")
@@ -43,7 +43,7 @@ class Janitor:
 
     def work(self) -> Deferred[None]:
         """One round. Fires when last uses are written down."""
-        for step in plan(self._clock.seconds(), self._table.snapshot(), self._policies, self._limits):
+        for step in plan(self._clock.seconds(), self._table.snapshot(), self.policies, self.limits):
             try:
                 event = Event.PAUSE_CHOSEN if isinstance(step, Pause) else Event.STOP_CHOSEN
                 self._log.info(events.STACK_IDLE, key=step.key, step=type(step).__name__.lower())

@@ -22,7 +22,7 @@ class SlotQueue:
     """``holders()`` are the stacks that hold a slot; ``stop(key)`` chooses one of them to give way."""
 
     _clock: IReactorTime
-    _limits: Limits
+    limits: Limits
     _holders: Callable[[], list[StackSnapshot]]
     _stop: Callable[[Key], None]
     _queue: dict[Stack, float] = field(factory=dict, init=False)  # ordered: stack -> until when it waits
@@ -31,7 +31,7 @@ class SlotQueue:
     _log = Logger(namespace="grandcentral.stacks")
 
     def join(self, stack: Stack) -> None:
-        self._queue[stack] = self._clock.seconds() + self._limits.queue_timeout
+        self._queue[stack] = self._clock.seconds() + self.limits.queue_timeout
         self.look()
 
     def leave(self, stack: Stack) -> None:
@@ -67,7 +67,7 @@ class SlotQueue:
         now = self._clock.seconds()
         for ahead, (stack, until) in enumerate(self._queue.items()):
             holders = self._holders()
-            verdict = slot(now, holders, ahead, self._limits)
+            verdict = slot(now, holders, ahead, self.limits)
             if isinstance(verdict, Grant):
                 self.leave(stack)
                 stack.handle(Event.SLOT_GRANTED)
@@ -79,6 +79,6 @@ class SlotQueue:
             why = verdict.why if isinstance(verdict, Refuse) else "none of them can give way yet" if now >= until else None
             if why is not None:
                 self.leave(stack)
-                stack.handle(Event.SLOT_REFUSED, AtCapacity(self._limits.max_stacks, why, retry_after=10))
+                stack.handle(Event.SLOT_REFUSED, AtCapacity(self.limits.max_stacks, why, retry_after=10))
                 return True
         return False

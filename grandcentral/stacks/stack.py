@@ -2,6 +2,15 @@
 
 What to do is core/lifecycle.py's; this module does it. Events are taken in one at a time, to the end, in the order in which
 they came: an effect that ends at once (a fake, a fixed upstream) queues its news behind the effects still to be performed.
+
+Note [Drain]: a request may be under way to a stack that was just found idle:
+
+    a worker begins a request by a route it knows -> the janitor reads counts that are a second old: idle -> DRAINING
+    the stack is halted                           -> the request is cut
+
+So the door is closed first, then everybody who may have come through it is asked, and only when nobody has anything in flight
+is the stack paused or halted. Whoever finds the door closed asks for the stack: that is WANTED, which calls the drain off, and
+answers that still come are no news any more.
 """
 
 from __future__ import annotations
@@ -18,6 +27,7 @@ from twisted.logger import Logger
 
 from .. import events
 from ..core import launching
+from ..core.counters import StackCounters
 from ..core.idleness import busy
 from ..core.keys import Key
 from ..core.lifecycle import Effect, Event, State, step
@@ -34,11 +44,15 @@ from .waiters import Waiters
 HALT_RETRY = 2.0  # seconds between attempts to remove what may be left
 LOG_LINES = 50
 
+# What runs in these states is for them alone: when one is left, it is no news any more.
+_GIVEN_UP = (State.STARTING, State.PROBING, State.DRAINING, State.DOZING)
+
 
 class House(Protocol):
     """What a stack asks of the table it lives in."""
 
     limits: Limits
+    counters: StackCounters
 
     def ask_slot(self, stack: Stack) -> None: ...
     def leave_queue(self, stack: Stack) -> None: ...
@@ -46,7 +60,8 @@ class House(Protocol):
     def opened(self, stack: Stack, ticket: Ticket) -> None: ...
     def closed(self, stack: Stack) -> None: ...
     def settled(self, stack: Stack) -> None: ...
-    def surveyed(self, backend: str) -> Deferred[None]: ...
+    def drained(self, ticket: Ticket) -> Deferred[bool]: ...
+    def known(self, backend: str) -> Deferred[None]: ...
     def doubt(self, backend: str) -> None: ...
 
 
@@ -105,8 +120,9 @@ class Stack:
         self._cause = cause
         if self.state is not before:
             self._log.debug(events.STACK_MOVED, key=self.key, before=before.value, after=self.state.value, news=event.value)
+            self._house.counters.moved(before, self.state, event)
             self._drop_timer()
-            if before in (State.STARTING, State.PROBING):
+            if before in _GIVEN_UP:
                 self._operations.abandon()
         for effect in effects:
             _PERFORM[effect](self)
@@ -211,11 +227,12 @@ class Stack:
             self.books.begin()
         self.books.note(Progress("queue", done=True))
         self.generation += 1
+        self._house.counters.retire(self.ticket)
         self.ticket = self.ready_since = None
         self._operations.behind_lock(self._launched, Event.LAUNCH_FAILED)
 
     async def _launched(self) -> Event:
-        await self._house.surveyed(self.app.backend)  # what an unknown engine may still run must be known first
+        await self._house.known(self.app.backend)  # what an unknown engine may still run must be known first
         try:
             launch = launching.launch(self.app, self.key, self.generation, self.version, *self.address)
         except Invalid as invalid:
@@ -228,6 +245,8 @@ class Stack:
         return Event.LAUNCHED
 
     def _do_halt(self) -> None:
+        if self.ticket is not None:  # a worker that an earlier gateway has left may know the way though our door never opened
+            self._house.closed(self)
         self._operations.behind_lock(self._halted, Event.HALT_FAILED)
 
     async def _halted(self) -> Event:
@@ -279,8 +298,14 @@ class Stack:
 
     def _do_drain(self) -> None:
         self._do_close()
-        refused = busy(self._clock.seconds(), self.snapshot(), self._house.limits)
-        self.handle(Event.DRAIN_REFUSED if refused else Event.DRAINED)
+        self._operations.begin(self._drained, Event.DRAIN_REFUSED)
+
+    async def _drained(self) -> Event:
+        """At once where all that use it are in this process; otherwise when each worker has answered. See Note [Drain]."""
+        assert self.ticket is not None
+        if busy(self._clock.seconds(), self.snapshot(), self._house.limits):
+            return Event.DRAIN_REFUSED
+        return Event.DRAINED if await self._house.drained(self.ticket) else Event.DRAIN_REFUSED
 
     def _do_close(self) -> None:
         if self.ticket is not None and self.ticket.open:
@@ -291,7 +316,9 @@ class Stack:
         assert self._endpoint is not None
         now = self._clock.seconds()
         if self.ticket is None:
-            self.ticket = Ticket(self.key, self.generation, self._endpoint, last_used=now)
+            self.ticket = Ticket(
+                self.key, self.generation, self._endpoint, last_used=now, started=now, phases=self.books.phases
+            )
         if self.ready_since is None:
             self.ready_since = now
         self.ticket.endpoint, self.ticket.open = self._endpoint, True

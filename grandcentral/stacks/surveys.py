@@ -45,6 +45,10 @@ class Surveys(Generic[_T]):
             Deferred.fromCoroutine(self._survey(name))
         return done
 
+    def is_known(self, name: str) -> bool:
+        """Whether the backend has been surveyed, and has answered since."""
+        return name in self._known
+
     def renew(self, name: str) -> None:
         """What was known is stale. An engine that is still away is left until it, or somebody who needs it, asks again."""
         self.doubt(name)

@@ -17,10 +17,11 @@ from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from .. import events
+from ..core.counters import StackCounters
 from ..core.history import Start
 from ..core.keys import Key
 from ..core.lifecycle import Event, State
-from ..core.model import App, Endpoint, Found, Limits, StackSnapshot, Version
+from ..core.model import App, Found, Limits, StackSnapshot, Version
 from ..core.tickets import Ticket
 from ..errors import (
     BackendUnavailable,
@@ -32,8 +33,9 @@ from ..errors import (
     StartFailed,
     StartTimeout,
     TooManyWaiting,
+    UnknownHost,
 )
-from ..interfaces import IBackend, IManifest, IProber, IStackControl, IStacks, IVersions
+from ..interfaces import IBackend, IManifest, IProber, ISharedStacks, IStackControl, IVersions
 from .books import Books
 from .incidents import as_mishap, log_bug, log_mishap
 from .queue import SlotQueue
@@ -54,21 +56,27 @@ class _LookUp:
     began: float
 
 
-@implementer(IStacks, IStackControl)
+def _copied(backends: Mapping[str, IBackend]) -> dict[str, IBackend]:
+    return dict(backends)
+
+
+@implementer(ISharedStacks, IStackControl)
 @define(eq=False, kw_only=True)
 class StackTable:
     """One for each gateway.
 
     ``clock.seconds()`` is monotonic; ``wall()`` is seconds since the epoch, used for the manifest only. ``address(key)``
-    gives the public host name and URL of a key. Apps without an entry in ``versions`` take any name as it is. ``on_close(endpoint)`` is
-    called when a stack is no longer to be used there.
+    gives the public host name and URL of a key. Apps without an entry in ``versions`` take any name as it is.
+
+    ``on_close(ticket)`` is called when a stack is no longer to be used at the ticket's endpoint; more than once does no harm.
+    ``on_drain(ticket)`` is asked before it is paused or stopped for being idle: its Deferred fires with whether nobody uses it.
     """
 
     _clock: IReactorTime
     _wall: Callable[[], float]
-    _apps: Mapping[str, App]
-    _backends: Mapping[str, IBackend]
-    _versions: Mapping[str, IVersions]
+    apps: Mapping[str, App]
+    _backends: dict[str, IBackend] = field(converter=_copied)
+    versions: Mapping[str, IVersions]
     _prober: IProber
     _manifest: IManifest
     _address: Callable[[Key], tuple[str, str]]
@@ -82,9 +90,11 @@ class StackTable:
     _room: Room = field(init=False)
     _queue: SlotQueue = field(init=False)
     _surveys: Surveys[dict[Key, Standing]] = field(init=False)
+    counters: StackCounters = field(factory=StackCounters, init=False)
     _closing: bool = field(default=False, init=False)
     peek: Callable[[Key], Ticket | None] = field(init=False)
-    on_close: Callable[[Endpoint], None] = field(default=lambda endpoint: None, init=False)
+    on_close: Callable[[Ticket], None] = field(default=lambda ticket: None, init=False)
+    on_drain: Callable[[Ticket], Deferred[bool]] = field(default=lambda ticket: succeed(True), init=False)
     _log = Logger(namespace="grandcentral.stacks")
 
     def __attrs_post_init__(self) -> None:
@@ -92,8 +102,11 @@ class StackTable:
         self._room = Room(self.limits.max_held)
         self._queue = SlotQueue(self._clock, self.limits, self._holders, self._give_way)
         self._surveys = Surveys(self._backends, self._standing, self._reconcile)
-        for name, backend in self._backends.items():
-            backend.watch(self._vanished, partial(self._surveys.renew, name))
+        for name in self._backends:
+            self._watch(name)
+
+    def _watch(self, name: str) -> None:
+        self._backends[name].watch(self._vanished, partial(self._surveys.renew, name))
 
     async def open(self) -> None:
         """Read what was pinned and used, and adopt what still runs. An engine that is away is surveyed when it returns."""
@@ -118,15 +131,54 @@ class StackTable:
         for backend in self._backends.values():
             await backend.close()
 
+    async def reconfigure(
+        self, apps: Mapping[str, App], backends: Mapping[str, IBackend], versions: Mapping[str, IVersions], limits: Limits
+    ) -> None:
+        """Go on with another configuration. What runs of an app that has gone, or is now run by somebody else, is stopped; what
+        runs of an app that has otherwise changed stays as it is until its next start.
+
+        ``backends`` has at least those there were: what they run is theirs until it is stopped. Fires when new ones are open.
+        """
+        before, self.apps, self.versions = self.apps, apps, versions
+        self.limits = self._queue.limits = limits
+        self._room.limit = limits.max_held
+        new = [name for name in backends if name not in self._backends]
+        self._backends.update(backends)
+        for stack in list(self._stacks.values()):
+            app = apps.get(stack.key.app)
+            moved = app is None or (app.backend, app.upstream) != (stack.app.backend, stack.app.upstream)
+            if app is not None and app.backend == stack.app.backend:
+                stack.app = app
+            if not moved:
+                continue
+            if stack.state is State.COLD:
+                self._drop(stack)
+            else:
+                stack.books.forgive()
+                stack.handle(Event.STOP_ASKED, StackStopped(stack.key, retry_after=1))
+        for name in apps.keys() - before.keys():
+            self._log.info(events.APP_ADDED, app=name)
+        for name in before.keys() - apps.keys():
+            self._log.info(events.APP_GONE, app=name)
+        for name in new:
+            self._watch(name)
+            await self._backends[name].open()
+            self._surveys.renew(name)
+        self._queue.look()
+
     # -- IStacks ------------------------------------------------------------------------------------------------------
 
     def ensure(self, key: Key) -> Deferred[Ticket]:
         if self._closing:
             return fail(ShuttingDown(retry_after=5))
+        if key.app not in self.apps:
+            return fail(UnknownHost(key.app))
         ticket = self._doors.get(key)
         if ticket is not None:
             return succeed(ticket)
         stack = self._spelt.get(key)
+        if stack is not None and stack.app.backend != self.apps[key.app].backend:
+            return fail(StackStopped(stack.key, retry_after=1))  # it moves to another backend when it has stopped here
         try:
             if stack is None or stack.state is State.COLD:
                 return self._look_up(key)
@@ -140,6 +192,14 @@ class StackTable:
         stack = self._stacks.get(ticket.key)
         if stack is not None and stack.ticket is ticket and stack.state is State.READY and stack.app.upstream is None:
             stack.handle(Event.LOST)
+
+    def ticket(self, key: Key, generation: int) -> Ticket | None:
+        stack = self._stacks.get(key)
+        ticket = stack.ticket if stack is not None else None
+        return ticket if ticket is not None and ticket.generation == generation else None
+
+    def surveyed(self, app: str) -> bool:
+        return app not in self.apps or self._surveys.is_known(self.apps[app].backend)
 
     def progress(self, key: Key) -> tuple[str, float] | None:
         stack, now = self._spelt.get(key), self._clock.seconds()
@@ -167,7 +227,7 @@ class StackTable:
     async def _looked_up(self, key: Key, look_up: _LookUp) -> None:
         try:
             version = await self._resolve(key)
-            await self._surveys.known(self._apps[key.app].backend)
+            await self._surveys.known(self.apps[key.app].backend)
         except Refusal as refusal:
             look_up.waiters.fail(refusal)
         except EngineUnavailable as away:
@@ -181,6 +241,9 @@ class StackTable:
             del self._look_ups[key]
 
     def _seat(self, key: Key, version: Version, look_up: _LookUp) -> None:
+        if key.app not in self.apps:  # it went while the version was looked up
+            look_up.waiters.fail(UnknownHost(key.app))
+            return
         stack = self._stack(Key(key.app, version.name), version)
         self._spell(stack, key)
         if stack.state is State.COLD:
@@ -189,7 +252,7 @@ class StackTable:
         stack.handle(Event.WANTED)  # even if all have left: a start goes on
 
     def _resolve(self, key: Key) -> Deferred[Version]:
-        versions = self._versions.get(key.app)
+        versions = self.versions.get(key.app)
         return versions.resolve(key.name) if versions else succeed(Version(key.name))
 
     # -- IStackControl ------------------------------------------------------------------------------------------------
@@ -201,7 +264,7 @@ class StackTable:
         return (*(stack.snapshot() for stack in self._stacks.values()), *cold)
 
     def stop(self, key: Key) -> Deferred[None]:
-        self._apps[key.app]
+        self.apps[key.app]
         stack = self._spelt.get(key)
         if stack is None:
             return succeed(None)
@@ -210,14 +273,14 @@ class StackTable:
 
     def start(self, key: Key) -> Deferred[Ticket]:
         """Like ``ensure``, for an operator: a remembered failure is forgotten first."""
-        self._apps[key.app]
+        self.apps[key.app]
         stack = self._spelt.get(key)
         if stack is not None and stack.state is State.FAILED:
             stack.handle(Event.RETRY_ASKED)
         return self.ensure(key)
 
     def pin(self, key: Key, pinned: bool) -> Deferred[None]:
-        self._apps[key.app]
+        self.apps[key.app]
         return Deferred.fromCoroutine(self._pin(key, pinned))
 
     async def _pin(self, key: Key, pinned: bool) -> None:
@@ -228,6 +291,10 @@ class StackTable:
             key, stack.pinned = stack.key, pinned
         (self._pins.add if pinned else self._pins.discard)(key)
         await self._manifest.pin(key, pinned)
+
+    def traffic(self) -> tuple[int, int]:
+        """Bytes from clients to stacks, and back, since the gateway began."""
+        return self.counters.traffic(stack.ticket for stack in self._stacks.values() if stack.ticket is not None)
 
     def capacity(self) -> tuple[int, int]:
         return sum(stack.holds_slot for stack in self._stacks.values()), self.limits.max_stacks
@@ -278,13 +345,16 @@ class StackTable:
         for spelling in stack.spellings:
             self._doors.pop(spelling, None)
         if stack.ticket is not None:
-            self.on_close(stack.ticket.endpoint)  # its address may be another stack's next
+            self.on_close(stack.ticket)  # its address may be another stack's next
 
     def settled(self, stack: Stack) -> None:
         if stack.state is State.COLD and stack.books.failures == 0 and not len(stack.waiters):
             self._drop(stack)
 
-    def surveyed(self, backend: str) -> Deferred[None]:
+    def drained(self, ticket: Ticket) -> Deferred[bool]:
+        return self.on_drain(ticket)
+
+    def known(self, backend: str) -> Deferred[None]:
         return self._surveys.known(backend)
 
     def doubt(self, backend: str) -> None:
@@ -298,7 +368,7 @@ class StackTable:
     def _stack(self, key: Key, version: Version) -> Stack:
         stack = self._stacks.get(key)
         if stack is None:
-            app = self._apps[key.app]
+            app = self.apps[key.app]
             stack = self._stacks[key] = Stack(
                 key=key,
                 app=app,
@@ -322,11 +392,13 @@ class StackTable:
             self._doors[key] = stack.ticket
 
     def _drop(self, stack: Stack) -> None:
+        self.counters.retire(stack.ticket)
         del self._stacks[stack.key]
         for spelling in stack.spellings:
             del self._spelt[spelling]
 
     def _record(self, start: Start) -> None:
+        self.counters.started(start.failure, self._wall() - start.began)
         self._manifest.record_start(start).addErrback(log_mishap, start.key)
 
     def _holders(self) -> list[StackSnapshot]:
@@ -360,10 +432,12 @@ class StackTable:
             if stack.state in _AT_REST and (one is None or not one.whole or one.generation != stack.generation):
                 stack.handle(Event.VANISHED, Mishap("It was gone when the engine was asked."))
         for key, one in there.items():
-            if key.app not in self._apps:
+            if key in before:
+                continue
+            if key.app not in self.apps:
                 self._log.warn(events.STACK_OF_NO_APP, key=key)
                 self._backends[backend].halt(key, True).addErrback(log_mishap, key)
-            elif key not in before:
+            else:
                 stack = self._stack(key, one.version or Version(key.name))
                 if stack.state is State.COLD:
                     self._log.info(events.STACK_FOUND, key=key, generation=one.generation, whole=one.whole)

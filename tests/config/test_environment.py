@@ -52,7 +52,7 @@ def test_both_in_the_environment_are_a_contradiction(place: Path) -> None:
         ("LIMITS_MAX_STACKS", "", "must be a whole number of at least 1, not a string"),
         ("LIMITS_MIN_UPTIME", "30", '"30" is not a duration: write a number and a unit'),
         ("LOG_FORMAT", "xml", '"xml" is not one of "text", "json"'),
-        ("GATEWAY_WORKERS", "auto", "must be 0: worker processes are not in this version yet"),
+        ("GATEWAY_WORKERS", "many", 'must be "auto" or a whole number from 0 to 256'),
         ("ADMIN_TOKEN_FILE", "nowhere", "nowhere cannot be read: No such file or directory"),
         ("LIMIT_MAX_STACKS", "5", 'is no setting of the gateway; did you mean "GRANDCENTRAL_LIMITS_MAX_STACKS"?'),
         ("XYZ", "5", "is no setting of the gateway"),

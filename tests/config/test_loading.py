@@ -138,7 +138,7 @@ def test_http_settings_are_in_seconds_and_bytes(place: Path) -> None:
 EVERYTHING_WRONG = """\
 [gateway]
 listen = ["tcp:80", "tls:443"]
-workers = "auto"
+workers = "many"
 [admin]
 token = "x"
 token_file = "nowhere"
@@ -192,7 +192,8 @@ def test_everything_wrong_is_found_in_one_pass_with_its_line(place: Path) -> Non
         ('[http]\nmax_head = "64K"', 'gateway.toml:2: http.max_head: "64K" is not a size: write a number and a unit'),
         ('[http]\ntrusted_proxies = "ten"', "gateway.toml:2: http.trusted_proxies: 'ten' does not appear to be"),
         ('[limits]\nmemory_min_free = "1GiB"', "gateway.toml:2: limits.memory_min_free: is not in this version yet"),
-        ("[gateway]\nworkers = 4", "gateway.toml:2: gateway.workers: must be 0: worker processes are not"),
+        ("[gateway]\nworkers = -1", 'gateway.toml:2: gateway.workers: must be "auto" or a whole number from 0 to 256'),
+        ('[gateway]\nlisten = "tcp:80:backlog=x"', 'gateway.toml:2: gateway.listen: "tcp:80:backlog=x": "x" is not a number'),
         ('[gateway]\nlisten = "tls:443"', 'gateway.toml:2: gateway.listen: "tls:443": tls: endpoints are not'),
         ("[gateway]\nlisten = []", "gateway.toml:2: gateway.listen: is empty: write at least one endpoint"),
         (

@@ -193,14 +193,19 @@ def test_a_stopped_gateway_leaves_stacks_running_and_the_next_adopts_them(reposi
         assert running.get(host(commit)).body == before
 
 
-def test_a_port_in_use_and_a_wrong_configuration_are_said_in_a_sentence(repository: Repository, serve: Serve) -> None:
+def test_a_port_and_a_state_directory_in_use_are_said_in_a_sentence(repository: Repository, serve: Serve) -> None:
     repository.commit("one")
     running = serve()
-    second = GatewayProcess(running.home, running.configuration, port=running.port)
-    second.start(ready=False)
-    assert second.process is not None
-    assert second.process.wait(20) == 1
-    assert f"cannot listen on tcp:{running.port}" in running.log
+    elsewhere = running.home / "elsewhere"
+    elsewhere.mkdir()
+    for second, sentence in (
+        (GatewayProcess(elsewhere, running.configuration, port=running.port), f"cannot listen on tcp:{running.port}"),
+        (GatewayProcess(running.home, running.configuration), "is another gateway's (process "),
+    ):
+        second.start(ready=False)
+        assert second.process is not None
+        assert second.process.wait(20) == 1
+        assert sentence in second.log
 
 
 def test_pipelined_and_kept_connections_reach_the_right_stacks(repository: Repository, serve: Serve) -> None:

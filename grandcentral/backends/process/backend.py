@@ -47,7 +47,7 @@ class ProcessBackend:
 
     :param reactor: IReactorTime, IReactorFDSet and IReactorThreads.
     :param state_dir: where work trees, logs and records are kept; of one gateway alone.
-    :param repositories: app name -> path of its Git repository.
+    :param repositories: app name -> path of its Git repository; it may change, and counts as it is when a stack starts.
     """
 
     name = "process"
@@ -55,7 +55,7 @@ class ProcessBackend:
     def __init__(self, reactor: Any, state_dir: str | os.PathLike[str], repositories: Mapping[str, str]) -> None:
         self._reactor = reactor
         self._homes = Path(os.path.realpath(state_dir)) / "stacks"
-        self._repositories = {app: os.path.abspath(os.path.expanduser(path)) for app, path in repositories.items()}
+        self._repositories = repositories
         self._ports = Ports(random.randrange(2**16))
         self._stacks: dict[Key, Stack] = {}
         self._launches: dict[Deferred[Endpoint], Deferred[None]] = {}  # under way -> fires when it is over
@@ -100,6 +100,7 @@ class ProcessBackend:
         repository = self._repositories.get(launch.key.app)
         if repository is None:
             raise EngineRefused(f"The app {launch.key.app} has no Git repository.")
+        repository = os.path.abspath(os.path.expanduser(repository))
         home = Home.of(self._homes, launch.key)
         try:
             home.create()

@@ -146,7 +146,7 @@ class ClientConnection:
 
     def say(self, answer: Answer, closes: bool, to_head: bool = False) -> None:
         """Give an answer of our own; the exchange is over."""
-        closes = closes or self._ended
+        closes = closes or self._ended or self._front.stopping
         message = answer.head(self._front.date, closes)
         self.transport.write(message if to_head else message + answer.body)
         self.exchange_over(closes, self._front.seconds())
@@ -154,7 +154,7 @@ class ClientConnection:
     def exchange_over(self, closes: bool, now: float) -> None:
         """An answer is complete: on to the next request, or to the end of the connection."""
         self.exchange = None
-        if closes or self._front.stopping:
+        if closes or self._front.refusing:
             self._close_gently(now)
         else:
             settings = self._front.settings
@@ -223,6 +223,11 @@ class ClientConnection:
             self._reject(BadRequest(408, f"The request's head did not arrive within {settings.head_timeout:.0f} s."))
         else:
             self._close_gently(now)
+
+    def last_call(self, now: float) -> None:
+        """If idle, wait for one more request, but not for long."""
+        if self.idle and not self._closing:
+            self.deadline = min(self.deadline, now + self._front.settings.idle_timeout)
 
     def stop(self, now: float) -> None:
         """Close if idle; otherwise the answer under way is the last one."""

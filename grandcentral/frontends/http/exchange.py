@@ -84,7 +84,7 @@ class Exchange:
             self.refuse(UnknownHost(key.host) if unknown else InvalidVersion(key.label or "", key.expected))
             return
         self._key = key
-        if front.stopping:
+        if front.refusing:
             self.refuse(ShuttingDown(retry_after=1.0))
             return
         ticket = front.stacks.peek(key)

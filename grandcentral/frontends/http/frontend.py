@@ -8,6 +8,7 @@ from email.utils import formatdate
 from secrets import token_hex
 from typing import Protocol
 
+from attrs import evolve
 from twisted.internet.defer import Deferred, succeed
 from twisted.internet.interfaces import IAddress, IDelayedCall, IProtocolFactory, IReactorTime
 from twisted.internet.task import LoopingCall
@@ -26,6 +27,7 @@ from .settings import HttpSettings
 from .upstream import UpstreamConnection, UpstreamFactory
 
 SWEEP = 1.0  # seconds
+LAST_CALL = 5.0  # seconds that an idle client has for one more request, when the frontend retires
 
 
 class Router(Protocol):
@@ -65,13 +67,14 @@ class HttpFrontend:
         self.pool: Pool[UpstreamConnection] = Pool(settings.pool_size, settings.pool_idle)
         self.upstreams = UpstreamFactory(self)
         self.clients: set[ClientConnection] = set()
-        self.stopping = False
+        self.stopping = False  # every answer is the last on its connection
+        self.refusing = False  # new requests are refused
         self.date = b""
         self._clock = clock
         self._wall = wall
         self._sweeping = LoopingCall(self._sweep)
         self._sweeping.clock = clock
-        self._stopped: Deferred[None] | None = None
+        self._stopped: list[Deferred[None]] = []
         self._grace: IDelayedCall | None = None
         self._tell_time()
 
@@ -84,19 +87,35 @@ class HttpFrontend:
         """Begin to look for what is overdue. Connections are taken by whoever listens with this factory."""
         self._sweeping.start(SWEEP, now=False)
 
+    def retire(self) -> Deferred[None]:
+        """Let everybody finish, however long it takes: each client gets an answer to its next request, as the last one on its
+        connection; one that asks nothing for LAST_CALL seconds is let go. Fires with None when all have gone. Stop listening
+        first."""
+        self.stopping = True
+        self.settings = evolve(self.settings, idle_timeout=min(self.settings.idle_timeout, LAST_CALL))
+        now = self.seconds()
+        for client in self.clients:
+            client.last_call(now)
+        return self._when_empty()
+
     def stop(self) -> Deferred[None]:
         """Take no more requests. Fires with None when those in flight are answered and every connection is closed, or when
         ``settings.grace`` seconds are over and the rest was cut off. Stop listening first."""
-        self.stopping = True
+        self.stopping = self.refusing = True
         now = self.seconds()
         for client in tuple(self.clients):
             client.stop(now)
+        if self.clients:
+            self._grace = self._clock.callLater(self.settings.grace, self._cut_off)
+        return self._when_empty()
+
+    def _when_empty(self) -> Deferred[None]:
         if not self.clients:
             self._finish()
             return succeed(None)
-        self._stopped = Deferred()
-        self._grace = self._clock.callLater(self.settings.grace, self._cut_off)
-        return self._stopped
+        stopped: Deferred[None] = Deferred()
+        self._stopped.append(stopped)
+        return stopped
 
     def forget(self, endpoint: Endpoint) -> None:
         """What listened there has stopped: keep no connection to it."""
@@ -111,15 +130,16 @@ class HttpFrontend:
     def lost(self, client: ClientConnection) -> None:
         """A client's connection has gone."""
         self.clients.discard(client)
-        if self._stopped is not None and not self.clients:
-            stopped, self._stopped = self._stopped, None
+        if self._stopped and not self.clients:
+            waiting, self._stopped = self._stopped, []
             self._finish()
-            stopped.callback(None)
+            for stopped in waiting:
+                stopped.callback(None)
 
     # -- IProtocolFactory ------------------------------------------------------------------------------------------------
 
     def buildProtocol(self, addr: IAddress | None) -> ClientConnection | None:
-        return None if self.stopping else ClientConnection(self)
+        return None if self.refusing else ClientConnection(self)
 
     def doStart(self) -> None:
         """Called by each port that listens; ``start`` does the work."""

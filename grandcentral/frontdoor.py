@@ -1,0 +1,65 @@
+"""What the gateway and its workers set up alike: the HTTP frontend, its clock, its way to endpoints."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from typing import Any
+
+from attrs import frozen
+from twisted.internet.defer import Deferred
+from twisted.internet.endpoints import HostnameEndpoint
+from twisted.internet.interfaces import IDelayedCall, IProtocol, IProtocolFactory, IReactorTime
+from zope.interface import implementer
+
+from .config import Configuration
+from .core.model import Endpoint
+from .core.routing import Routes
+from .frontends.http import HttpFrontend, HttpSettings
+from .interfaces import IStacks
+from .relay.dialling import dialler
+from .wire.http1_fields import HeadLimits
+
+
+@implementer(IReactorTime)
+@frozen
+class MonotonicClock:
+    """The reactor's timers, by a clock that nobody sets: a wall clock that jumps makes nothing look idle.
+
+    It is the same clock in every process of this machine, so that times can be told from one to another.
+    """
+
+    _reactor: IReactorTime
+
+    def seconds(self) -> float:
+        return time.monotonic()
+
+    def callLater(self, delay: float, callable: Callable[..., Any], *args: object, **kwargs: object) -> IDelayedCall:
+        return self._reactor.callLater(delay, callable, *args, **kwargs)
+
+    def getDelayedCalls(self) -> Any:
+        return self._reactor.getDelayedCalls()
+
+
+def http_frontend(reactor: Any, clock: MonotonicClock, stacks: IStacks, configuration: Configuration) -> HttpFrontend:
+    """The frontend for these stacks, as the configuration has it."""
+    return HttpFrontend(stacks, Routes(configuration.apps), clock, connector(reactor), http_settings(configuration))
+
+
+def http_settings(configuration: Configuration) -> HttpSettings:
+    """The ``[http]`` table as the front door wants it."""
+    http: dict[str, Any] = dict(configuration.http)
+    limits = HeadLimits(*(http.pop(name) for name in ("max_request_line", "max_field", "max_head", "max_fields")))
+    return HttpSettings(limits=limits, scheme=configuration.gateway.url.partition(":")[0], **http)
+
+
+def connector(reactor: Any) -> Callable[[Endpoint, IProtocolFactory], Deferred[IProtocol]]:
+    """How endpoints are connected to: their addresses as they are, names by the system's resolver."""
+    dial = dialler(reactor)
+
+    def connect(endpoint: Endpoint, factory: IProtocolFactory) -> Deferred[IProtocol]:
+        if ":" in endpoint.host or endpoint.host.replace(".", "").isdigit():
+            return dial(endpoint, factory)
+        return HostnameEndpoint(reactor, endpoint.host, endpoint.port).connect(factory)
+
+    return connect

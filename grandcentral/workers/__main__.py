@@ -1,0 +1,85 @@
+"""A worker process: ``python -m grandcentral.workers``, started by the gateway, which says on standard input what to do.
+
+It is a program, and so it may know every part that it puts together, as service.py does for the gateway.
+"""
+
+from __future__ import annotations
+
+import os
+import socket
+import sys
+from typing import Any
+
+from .assignment import FIRST_DESCRIPTOR, Assignment
+
+
+def install_reactor() -> None:
+    """The place where a worker's event loop is chosen, before anything imports it."""
+    from ..reactors import install_fastest
+
+    install_fastest()
+
+
+def main() -> None:
+    os.setsid()  # Ctrl-C is for the gateway, which tells us
+    assignment = Assignment.read(sys.stdin.buffer)
+    install_reactor()
+    from twisted.internet import reactor
+
+    _begin_to_log(assignment)
+    from .places import share, slot_lock
+
+    share(slot_lock(assignment.configuration.gateway.state, assignment.slot))
+    worker = put_together(reactor, assignment)
+    reactor.callWhenRunning(worker.start)
+    reactor.addSystemEventTrigger("before", "shutdown", worker.stop)
+    reactor.run()
+
+
+def put_together(reactor: Any, assignment: Assignment) -> Any:
+    from ..frontdoor import MonotonicClock, http_frontend
+    from .places import address
+    from .stacks import RemoteStacks, share
+    from .worker import Worker
+
+    configuration = assignment.configuration
+    clock = MonotonicClock(reactor)
+    stacks = RemoteStacks(clock, share(configuration.limits, assignment.workers))
+    frontend = http_frontend(reactor, clock, stacks, configuration)
+    stacks.on_close = frontend.forget
+    descriptors = range(FIRST_DESCRIPTOR, FIRST_DESCRIPTOR + len(configuration.gateway.listen))
+    ports = [(descriptor, listen(reactor, descriptor, frontend)) for descriptor in descriptors]
+    control = address(assignment.control)
+    return Worker(
+        clock=clock,
+        assignment=assignment,
+        stacks=stacks,
+        front=frontend,
+        ports=ports,
+        connect=lambda factory: reactor.connectUNIX(control, factory, timeout=5),
+        ended=reactor.stop,
+    )
+
+
+def listen(reactor: Any, descriptor: int, factory: Any) -> Any:
+    """Accept connections on a socket that we were given. (Dialling is ``frontdoor.connector``'s.)"""
+    given = socket.socket(fileno=descriptor)
+    given.setblocking(False)
+    family = given.family
+    given.detach()
+    return reactor.adoptStreamPort(descriptor, family, factory)
+
+
+def _begin_to_log(assignment: Assignment) -> None:
+    from twisted.logger import globalLogBeginner
+    from twisted.python.logfile import LogFile
+
+    from ..observe.logs import observer
+
+    log = assignment.configuration.log
+    stream = LogFile.fromFullPath(f"{assignment.log_file}.{assignment.slot}") if assignment.log_file else sys.stdout
+    globalLogBeginner.beginLoggingTo([observer(log.format, stream, log.level)], redirectStandardIO=False)
+
+
+if __name__ == "__main__":
+    main()

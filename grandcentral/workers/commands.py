@@ -1,0 +1,120 @@
+"""What the gateway and its workers say to each other, as AMP commands over a UNIX socket.
+
+A key travels as ``str(key)``. Times are monotonic seconds, which all processes of a machine share. Boxes of one connection are
+handled in the order in which they were sent: a Drain that follows a route meets a worker that has it.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from twisted.internet.protocol import connectionDone
+from twisted.protocols import amp
+from twisted.python.failure import Failure
+
+_STACK = [(b"key", amp.Unicode()), (b"generation", amp.Integer())]
+
+
+class Hello(amp.Command):
+    """Worker to gateway, first of all: who it is."""
+
+    arguments = [
+        (b"pid", amp.Integer()),
+        (b"slot", amp.Integer()),
+        (b"version", amp.Unicode()),
+        (b"digest", amp.Unicode()),  # of the configuration it works by
+        (b"retiring", amp.Boolean()),
+    ]
+    requiresAnswer = False
+
+
+class Listening(amp.Command):
+    """Worker to gateway, after Hello: a socket it listens on, so that a new gateway has it too."""
+
+    arguments = [(b"endpoint", amp.Unicode()), (b"descriptor", amp.Descriptor())]
+    requiresAnswer = False
+
+
+class Wake(amp.Command):
+    """Worker to gateway: somebody needs this stack. Answered when it is ready, or with a Refusal (see refusals)."""
+
+    arguments = [(b"key", amp.Unicode())]
+    response = [
+        (b"key", amp.Unicode(optional=True)),  # the canonical one
+        (b"generation", amp.Integer(optional=True)),
+        (b"host", amp.Unicode(optional=True)),
+        (b"port", amp.Integer(optional=True)),
+        (b"refusal", amp.String(optional=True)),
+    ]
+
+
+class Lost(amp.Command):
+    """Worker to gateway: its endpoint could not be connected to."""
+
+    arguments = _STACK
+    requiresAnswer = False
+
+
+class Progress(amp.Command):
+    """Worker to gateway: what may those who wait for this be told?"""
+
+    arguments = [(b"key", amp.Unicode())]
+    response = [(b"text", amp.Unicode(optional=True)), (b"seconds", amp.Float(optional=True))]
+
+
+class Activity(amp.Command):
+    """Worker to gateway, once a second: totals of its own, and of each stack that it used since the last time."""
+
+    arguments = [
+        (
+            b"stacks",
+            amp.AmpList(
+                [
+                    *_STACK,
+                    (b"in_flight", amp.Integer()),
+                    (b"streams", amp.Integer()),
+                    (b"requests", amp.Integer()),
+                    (b"bytes_in", amp.Integer()),
+                    (b"bytes_out", amp.Integer()),
+                    (b"last_used", amp.Float()),
+                    (b"last_byte", amp.Float()),
+                    (b"open", amp.Boolean()),  # whether the worker uses it without asking
+                ]
+            ),
+        ),
+        (b"connections", amp.Integer()),
+        (b"requests", amp.Integer()),
+        (b"held", amp.Integer()),
+    ]
+    requiresAnswer = False
+
+
+class Closed(amp.Command):
+    """Gateway to worker: ask again before this stack is used."""
+
+    arguments = _STACK
+    requiresAnswer = False
+
+
+class Drain(amp.Command):
+    """Gateway to worker: as Closed; and is something in flight there?"""
+
+    arguments = _STACK
+    response = [(b"busy", amp.Boolean())]
+
+
+class Retire(amp.Command):
+    """Gateway to worker: accept nobody any more, and end when those who are connected have gone."""
+
+    requiresAnswer = False
+
+
+class Line(amp.AMP):
+    """A connection between the two, without AMP's own words in the log."""
+
+    def makeConnection(self, transport: Any) -> None:
+        amp.BinaryBoxProtocol.makeConnection(self, transport)
+
+    def connectionLost(self, reason: Failure = connectionDone) -> None:
+        amp.BinaryBoxProtocol.connectionLost(self, reason)
+        self.transport = None
