@@ -141,8 +141,9 @@ async def test_volumes_are_shared_within_a_stack_and_go_with_it(gateway: Gateway
 async def test_files_are_there_before_the_service_starts(gateway: Gateway, read_only: bool) -> None:
     harness = gateway.harness
     files = (FileContent("/run/secrets/token", b"s3cret", 0o400), FileContent("/etc/app/deep/conf", b"x=1"))
-    show = "cat /run/secrets/token /etc/app/deep/conf; echo; stat -c %a /run/secrets/token; touch /probe 2>/dev/null && echo writable"
-    load = harness.service("load", f"PATH=/bin:/usr/bin; {show}; exit 0", files=files, read_only=read_only)
+    show = "cat /run/secrets/token /etc/app/deep/conf; echo; stat -c %a /run/secrets/token"
+    script = f"PATH=/bin:/usr/bin; {show}; touch /probe 2>/dev/null && echo writable; exit 0"
+    load = harness.service("load", script, files=files, read_only=read_only)
     await gateway.launch(needs(harness.serving("web"), "load", condition=Condition.COMPLETED), load)
     lines = printed(await gateway.logs(), "load")
     assert lines[1:3] == ("s3cretx=1", "400")
