@@ -11,6 +11,18 @@ from twisted.logger import globalLogPublisher
 from twisted.python.failure import Failure
 
 
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """A contract asks of an implementation only what its test class does not say it lacks."""
+    left_out = [item for item in items if lacking(item)]
+    config.hook.pytest_deselected(items=left_out)
+    items[:] = [item for item in items if item not in left_out]
+
+
+def lacking(item: pytest.Item) -> bool:
+    needed = {capability for mark in item.iter_markers("needs_of_backend") for capability in mark.args}
+    return bool(needed & getattr(getattr(item, "cls", None), "lacks", frozenset()))
+
+
 def pytest_collection_finish() -> None:
     """What was made before the first test is no test's garbage; without this, each collection below takes 60 ms."""
     gc.freeze()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -20,7 +20,6 @@ UNREASONABLE = 2000  # steps
 
 
 class MemoryHarness:
-    lacks: Mapping[str, str] = {}
     port = 3000
 
     def __init__(self) -> None:

@@ -8,7 +8,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -33,7 +33,6 @@ while True:
 
 
 class ProcessHarness:
-    lacks: Mapping[str, str] = {}
     port = 0
 
     def __init__(self, directory: Path) -> None:

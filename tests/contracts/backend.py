@@ -7,7 +7,7 @@ The harness does all the waiting, in real time or by turning a Clock, so that th
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from typing import Any, Protocol
 
 import pytest
@@ -45,11 +45,9 @@ CAPABILITIES = {
 class Harness(Protocol):
     """What the suite needs to know about one backend, and can do behind its back.
 
-    ``lacks``: what of CAPABILITIES this backend cannot do, with the reason. Tests of it are skipped, and say why.
     ``port``: what ``StackSpec.port`` is in its stacks.
     """
 
-    lacks: Mapping[str, str]
     port: int
 
     def backend(self) -> IBackend:
@@ -126,16 +124,10 @@ def printed(logs: tuple[LogTail, ...], service: str) -> tuple[str, ...]:
 
 
 class BackendContract:
-    """Subclasses have a ``harness`` fixture."""
+    """Subclasses have a ``harness`` fixture, and say what of CAPABILITIES is not their backend's business: tests that need
+    that are not asked of it (tests/conftest.py leaves them out)."""
 
-    @pytest.fixture(autouse=True)
-    def _declared(self, request: pytest.FixtureRequest, harness: Harness) -> None:
-        unknown = harness.lacks.keys() - CAPABILITIES.keys()
-        assert not unknown, f"the harness declares what nobody asks for: {unknown}"
-        for mark in request.node.iter_markers("needs_of_backend"):
-            for capability in mark.args:
-                if capability in harness.lacks:
-                    pytest.skip(f"not that {CAPABILITIES[capability]}: {harness.lacks[capability]}")
+    lacks: frozenset[str] = frozenset()
 
     @pytest.fixture
     def one(self, harness: Harness) -> Iterator[Watched]:

@@ -6,7 +6,7 @@ import itertools
 import os
 import socket
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -29,7 +29,6 @@ _numbers = itertools.count()
 class DockerHarness:
     """``services`` are busybox; their journal is a file that is bound into each."""
 
-    lacks: Mapping[str, str] = {}
     port = 3000
 
     def __init__(self, url: str, image: str, directory: Path) -> None:
