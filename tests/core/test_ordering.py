@@ -68,6 +68,8 @@ def test_everyone_starts_once_after_all_that_it_needs_and_no_later_than_it_must(
 @given(stacks(), st.data())
 def test_closing_a_circle_anywhere_is_always_found(services: list[Service], data: st.DataObject):
     victim = data.draw(st.sampled_from(services))
-    closed = [one if one is not victim else service(one.name, one.name, *(d.service for d in one.depends_on)) for one in services]
+    closed = [
+        one if one is not victim else service(one.name, one.name, *(d.service for d in one.depends_on)) for one in services
+    ]
     with pytest.raises(Disordered):
         waves(closed)
