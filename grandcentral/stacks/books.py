@@ -17,8 +17,8 @@ ENGINE_RETRY = 1.0  # seconds: an engine that is away says nothing about the sta
 
 
 def retry_delay(failures: int) -> float:
-    """How long the n-th failure in a row is remembered: 5 s, doubling, to 5 minutes."""
-    return min(300.0, 5.0 * 2.0 ** (failures - 1))
+    """How long the n-th failure in a row is remembered: 5 s, doubling, to 5 minutes. There is no n that is too large."""
+    return min(300.0, 5.0 * 2.0 ** min(failures - 1, 10))
 
 
 @define(eq=False)
@@ -29,7 +29,7 @@ class Books:
     _wall: Callable[[], float]
     _record: Callable[[Start], None]
     phases: dict[str, float] = field(factory=dict)  # of the last start that ended
-    failures: int = 0  # in a row
+    failures: int = 0  # in a row, those of the engine not counted
     failure: Mishap | None = None
     retry_at: float = 0.0  # monotonic seconds
     timeline: Timeline | None = None  # of the start under way
@@ -52,9 +52,12 @@ class Books:
 
     def failed(self, key: Key, generation: int, mishap: Mishap) -> float:
         """It did not start. Returns the seconds until it may be tried again."""
-        self.failures += 1
         self.failure = mishap
-        delay = ENGINE_RETRY if isinstance(mishap, EngineUnavailable) else retry_delay(self.failures)
+        if isinstance(mishap, EngineUnavailable):
+            delay = ENGINE_RETRY
+        else:
+            self.failures += 1
+            delay = retry_delay(self.failures)
         self.retry_at = self._clock.seconds() + delay
         self._close(key, generation, str(mishap))
         return delay
