@@ -11,7 +11,8 @@ from __future__ import annotations
 from math import inf
 from typing import TYPE_CHECKING, Any, cast
 
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import CancelledError, Deferred
+from twisted.internet.error import UserError
 from twisted.internet.interfaces import IProtocol
 from twisted.python.failure import Failure
 
@@ -20,7 +21,7 @@ from ...core.keys import Key
 from ...core.routing import Unrouted
 from ...core.tickets import Ticket
 from ...errors import BadRequest, InvalidVersion, Refusal, ShuttingDown, UnknownHost, UpstreamFailed, UpstreamTimeout
-from ...relay.pool import Shelf
+from ...relay.pool import Gone, Opening, Shelf
 from ...relay.transports import finish_writing
 from ...wire.http1_bodies import BadBody, Body, body_of
 from ...wire.http1_fields import CHUNKED
@@ -60,7 +61,7 @@ class Exchange:
         self.tunnel = False
         self.over = False
         self._in_use = False
-        self._waiting: Deferred[Any] | None = None  # for a start or a dial
+        self._waiting: Deferred[Any] | None = None  # for a start, in line, or for a dial
         self._dialling = False
         self._attempts = 0
         self._chunked = False  # the answer goes out in chunks
@@ -143,32 +144,64 @@ class Exchange:
         if shelf.idle and self.head.method in IDEMPOTENT:
             self._send(shelf.idle.pop(), now)
         else:
-            self._dial(now)
+            self._connect(now, self.head.method in IDEMPOTENT)
 
-    def _dial(self, now: float) -> None:
+    def _connect(self, now: float, takes_used: bool) -> None:
+        """Open a connection, or wait until there is one."""
+        front = self._front
+        opening = front.pool.opening(self._shelf)
+        if opening is not None:
+            self._dial(opening, now)
+            return
+        self.client.deadline = now + front.settings.response_timeout
+        line = self._waiting = front.pool.stand_in_line(self._shelf, takes_used)
+        line.addCallbacks(self._called, self._sent_away)
+        line.addErrback(self._fault)
+        self.client.flow()
+
+    def _called(self, found: UpstreamConnection | Opening) -> None:
+        self._waiting = None
+        now = self._front.seconds()
+        if isinstance(found, Opening):
+            self._dial(found, now)
+        else:
+            self._send(found, now)
+
+    def _sent_away(self, failure: Failure) -> None:
+        self._waiting = None
+        if not self.over:  # the client has not left: the endpoint has gone
+            failure.trap(Gone)
+            self._end_use()
+            self._wake()
+
+    def _dial(self, opening: Opening, now: float) -> None:
         front = self._front
         self.client.deadline = now + front.settings.connect_timeout
         self._dialling = True
         dial = self._waiting = front.connect(self._ticket.endpoint, front.upstreams)
-        dial.addCallbacks(self._dialled, self._not_dialled)
+        dial.addCallbacks(self._dialled, self._not_dialled, callbackArgs=(opening,), errbackArgs=(opening,))
         dial.addErrback(self._fault)
         self.client.flow()
 
-    def _dialled(self, connected: IProtocol) -> None:
+    def _dialled(self, connected: IProtocol, opening: Opening) -> None:
         self._waiting = None
         self._dialling = False
         upstream = cast(UpstreamConnection, connected)
         upstream.shelf = self._shelf
+        upstream.opening = opening
         if self.over:
             upstream.close()
         else:
             self._send(upstream, self._front.seconds())
 
-    def _not_dialled(self, failure: Failure) -> None:
+    def _not_dialled(self, failure: Failure, opening: Opening) -> None:
         self._waiting = None
         self._dialling = False
+        self._front.pool.proved(self._shelf, opening)
         if not self.over:
-            self._try_elsewhere(f"It cannot be connected to: {failure.getErrorMessage()}", delivered=False)
+            late = f"no answer within {self._front.settings.connect_timeout:g} s"
+            why = late if failure.check(CancelledError, UserError) else failure.getErrorMessage()
+            self._try_elsewhere(f"It cannot be connected to: {why}", delivered=False)
 
     def _send(self, upstream: UpstreamConnection, now: float) -> None:
         client = self.client
@@ -291,7 +324,7 @@ class Exchange:
         elif self.started:
             self.broken()
         elif kept and may_repeat(self.head.method, True, answered, self._whole, self._attempts):
-            self._dial(self._front.seconds())
+            self._connect(self._front.seconds(), takes_used=False)
         else:
             why = "It closed the connection within its answer." if answered else "It closed the connection without an answer."
             self._try_elsewhere(why, True, answered)
@@ -385,6 +418,8 @@ class Exchange:
         if self._waiting is not None:
             if self._dialling:
                 self._waiting.cancel()
+            elif self._in_use:  # in line for a connection
+                self.refuse(UpstreamTimeout(self._key, settings.response_timeout))
             else:
                 self._say(waiting(self._key, self._front.stacks.progress(self._key), self._instance))
         elif self.tunnel or self.started:

@@ -64,7 +64,7 @@ class HttpFrontend:
         self.connect = connect
         self.settings = settings = settings or HttpSettings()
         self.seconds: Callable[[], float] = clock.seconds
-        self.pool: Pool[UpstreamConnection] = Pool(settings.pool_size, settings.pool_idle)
+        self.pool: Pool[UpstreamConnection] = Pool(clock, settings.pool_size, settings.pool_idle)
         self.upstreams = UpstreamFactory(self)
         self.clients: set[ClientConnection] = set()
         self.stopping = False  # every answer is the last on its connection

@@ -9,7 +9,7 @@ from twisted.internet.interfaces import IAddress, IHalfCloseableProtocol, IProto
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
-from ...relay.pool import Shelf
+from ...relay.pool import Opening, Shelf
 from ...relay.transports import close, set_up
 from ...wire.http1_bodies import BadBody, Body, body_of
 from ...wire.http1_fields import UNTIL_CLOSE, NeedMore
@@ -28,7 +28,7 @@ class UpstreamConnection:
 
     __slots__ = (
         *("__weakref__", "_body", "_buffer", "_front", "_interim", "_last", "_lost", "_paused", "_reusable", "_seen"),
-        *("_tunnel", "_until_close", "blocked", "exchange", "factory", "idle_since", "shelf", "transport", "used"),
+        *("_tunnel", "_until_close", "blocked", "exchange", "factory", "idle_since", "opening", "shelf", "transport", "used"),
     )
 
     def __init__(self, front: HttpFrontend) -> None:
@@ -36,6 +36,7 @@ class UpstreamConnection:
         self.transport: Any = None
         self.exchange: Exchange | None = None
         self.shelf: Shelf[UpstreamConnection] | None = None
+        self.opening: Opening | None = None  # until something has come from it
         self.idle_since = 0.0
         self.used = False
         self.blocked = False  # its transport takes no more for now
@@ -85,6 +86,11 @@ class UpstreamConnection:
         if not self._lost:
             close(self.transport)
 
+    def _proved(self, opening: Opening) -> None:
+        self.opening = None
+        if self.shelf is not None:
+            self._front.pool.proved(self.shelf, opening)
+
     # -- IProtocol -------------------------------------------------------------------------------------------------------
 
     def makeConnection(self, transport: Any) -> None:
@@ -103,6 +109,8 @@ class UpstreamConnection:
         elif self._body is not None:
             self._content(exchange, self._body, data)
         else:
+            if self.opening is not None:
+                self._proved(self.opening)
             if self._buffer:
                 self._buffer += data
                 answer = parse_response_head(self._buffer, exchange.to_head, self._front.settings.limits, self._seen)
@@ -176,6 +184,8 @@ class UpstreamConnection:
         if self._lost:
             return
         self._lost = True
+        if self.opening is not None:
+            self._proved(self.opening)
         exchange, self.exchange = self.exchange, None
         if exchange is None:
             if self.shelf is not None:
