@@ -6,12 +6,11 @@ from collections.abc import Sequence
 
 from attrs import frozen
 
-from .idleness import busy, last_use
+from .idleness import LEAVING, busy, last_use
 from .keys import Key
 from .lifecycle import State
 from .model import Limits, StackSnapshot
 
-_LEAVING = frozenset({State.STOPPING.value, State.FAILING.value, State.DRAINING.value})
 _SETTLED = frozenset({State.READY.value, State.PAUSED.value})
 
 
@@ -56,7 +55,7 @@ def slot(now: float, holders: Sequence[StackSnapshot], ahead: int, limits: Limit
     if len(holders) < limits.max_stacks:
         return Grant()
     overdrawn = len(holders) - limits.max_stacks  # stacks adopted over the cap: the next to leave pay that back first
-    if sum(holder.state in _LEAVING for holder in holders) > ahead + overdrawn:
+    if sum(holder.state in LEAVING for holder in holders) > ahead + overdrawn:
         return Wait()
     willing = [h for h in holders if h.state in _SETTLED and not h.pinned and not busy(now, h, limits)]
     grown = [h for h in willing if h.ready_since is None or now - h.ready_since >= limits.min_uptime]

@@ -29,6 +29,9 @@ class Stop:
 
 Step = Pause | Stop
 
+LEAVING = frozenset({State.STOPPING.value, State.FAILING.value, State.DRAINING.value})
+"""States of stacks that hold a slot still and are about to give it back."""
+
 
 def busy(now: float, stack: StackSnapshot, limits: Limits) -> bool:
     """Whether somebody uses it: requests in flight or held, or a stream that was not silent for too long.
@@ -56,7 +59,7 @@ def plan(now: float, stacks: Iterable[StackSnapshot], policies: Mapping[str, Idl
     for stack in stacks:
         if stack.key.app not in policies:
             continue
-        held += State(stack.state).holds_slot
+        held += State(stack.state).holds_slot and stack.state not in LEAVING
         if stack.state in ("ready", "paused") and not stack.pinned and not busy(now, stack, limits):
             idle.append(stack)
     idle.sort(key=last_use)

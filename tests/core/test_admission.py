@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pytest
 from attrs import evolve
 from hypothesis import given
 from hypothesis import strategies as st
@@ -73,6 +74,11 @@ class TestPlan:
     def test_over_the_cap_the_least_recently_used_go_first_however_recently(self) -> None:
         stacks = [stack(name, last_used=NOW - age) for name, age in (("a", 1), ("b", 3), ("c", 2))]
         assert self.plan(*stacks) == (Stop(Key("app", "b"), 1),)
+
+    @pytest.mark.parametrize("state", ["draining", "stopping", "failing"])
+    def test_what_leaves_already_pays_back_what_is_over_the_cap_and_nobody_else_goes_for_it(self, state: str) -> None:
+        stacks = [stack("a", last_used=NOW - 1), stack("b", last_used=NOW - 2), stack("c", state=state)]
+        assert self.plan(*stacks) == ()
 
     def test_an_app_without_a_policy_is_left_alone(self) -> None:
         assert plan(NOW, [stack("a", last_used=0)], {}, LIMITS) == ()
