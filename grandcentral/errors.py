@@ -184,6 +184,16 @@ class TooManyWaiting(Refusal):
 
 
 @define(auto_exc=True)
+class TooManyConnections(Refusal):
+    status, type, title = 503, "too-many-connections", "Too many connections"
+    whose: str
+    limit: int
+
+    def __str__(self) -> str:
+        return f"There are more than the {self.limit} connections that {self.whose} may have. Close some, or ask again later."
+
+
+@define(auto_exc=True)
 class BodyTooLarge(Refusal):
     status, type, title = 413, "body-too-large", "The body is too large to be held for a start"
     limit: int

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import resource
 import time
 from collections.abc import Callable
 from typing import Any
@@ -19,6 +20,9 @@ from .frontends.http import HttpFrontend, HttpSettings
 from .interfaces import IStacks
 from .relay.dialling import dialler
 from .wire.http1_fields import HeadLimits
+
+MOST_FILES = 65_536  # more is of no use, and some programs that inherit it close each at their start
+OTHER_FILES = 200
 
 
 @implementer(IReactorTime)
@@ -50,7 +54,19 @@ def http_settings(configuration: Configuration) -> HttpSettings:
     """The ``[http]`` table as the front door wants it."""
     http: dict[str, Any] = dict(configuration.http)
     limits = HeadLimits(*(http.pop(name) for name in ("max_request_line", "max_field", "max_head", "max_fields")))
+    http["max_connections"] = http["max_connections"] or connections()
     return HttpSettings(limits=limits, scheme=configuration.gateway.url.partition(":")[0], **http)
+
+
+def connections() -> int:
+    """How many clients this process can serve if each needs a connection to a stack as well: the limit of open files, which is
+    raised as far as we may (to MOST_FILES), leaves some for everything else."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = MOST_FILES if hard == resource.RLIM_INFINITY else min(hard, MOST_FILES)
+    if soft != resource.RLIM_INFINITY and soft < wanted:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
+        soft = wanted
+    return max(1, ((MOST_FILES if soft == resource.RLIM_INFINITY else soft) - OTHER_FILES) // 2)
 
 
 def connector(reactor: Any) -> Callable[[Endpoint, IProtocolFactory], Deferred[IProtocol]]:

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from ipaddress import IPv4Network, IPv6Network
 from pathlib import Path
 
 from attrs import field, frozen
 
+from ..core.forwarding import Network
 from ..core.model import App, Limits
 from ..core.problems import Problem
 from .reading import Section
@@ -60,13 +60,14 @@ class Log:
 
 @frozen
 class Configuration:
-    """``http`` has every key of the ``[http]`` table: durations in seconds, sizes in bytes, networks as a tuple."""
+    """``http`` has every key of the ``[http]`` table: durations in seconds, sizes in bytes, networks as a tuple; None where a
+    value follows from the surroundings."""
 
     path: Path
     gateway: Gateway
     admin: Admin
     limits: Limits
-    http: Mapping[str, float | int | tuple[IPv4Network | IPv6Network, ...]]
+    http: Mapping[str, float | int | tuple[Network, ...] | None]
     log: Log
     docker: Docker
     registries: Mapping[str, Registry]

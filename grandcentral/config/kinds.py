@@ -15,6 +15,7 @@ from typing import Any
 
 from attrs import frozen
 
+from ..core.forwarding import UNIX
 from ..core.keys import parse_pattern
 from ..core.model import Endpoint
 from ..core.units import DURATION_HELP, SIZE_HELP, format_duration, format_size, parse_duration, parse_size
@@ -183,7 +184,11 @@ def several(kind: Kind, plural: str, empty: bool = False) -> Kind:
 
 LISTEN = text("endpoint", lambda value: endpoints.parse(value).text, '"tcp:8080"')
 HOST = text("host pattern", lambda value: parse_pattern(value).text, '"{version}.review.example.com"')
-NETWORK = text("network", lambda value: ip_network(value, strict=False), '"10.0.0.0/8"')
+def _network(value: str) -> object:
+    return UNIX if value == UNIX else ip_network(value, strict=False)
+
+
+NETWORK = text('network or `"unix"`', _network, '"10.0.0.0/8"')
 
 
 def _upstream(value: str) -> Endpoint:

@@ -256,8 +256,28 @@ HTTP = Table(
         Setting(
             "trusted_proxies",
             several(NETWORK, "list of networks", empty=True),
-            "Addresses whose `Forwarded` and `X-Forwarded-*` fields are believed.",
+            "Proxies in front of the gateway, whose `Forwarded` and `X-Forwarded-*` fields are believed: networks, and "
+            '`"unix"` for whoever connects by a UNIX socket.',
             (),
+        ),
+        Setting(
+            "proxy_protocol",
+            several(NETWORK, "list of networks", empty=True),
+            "Balancers in front of the gateway that begin each connection with a PROXY header, version 1 or 2: it says who the "
+            "client is. They have to; from anybody else it is not understood.",
+            (),
+        ),
+        Setting(
+            "max_connections",
+            integer(1),
+            "Connections of clients at once, in each worker; what is beyond gets a 503.",
+            otherwise="as many as the limit of open files allows, if each has one to a stack as well",
+        ),
+        Setting(
+            "max_connections_per_client",
+            integer(1),
+            "Connections at once of one address that is none of `trusted_proxies`, in each worker; what is beyond gets a 503.",
+            1024,
         ),
     ),
     environment=True,

@@ -7,7 +7,7 @@ else stays as it came, byte for byte.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from functools import lru_cache
 from ipaddress import IPv4Network, IPv6Network, ip_address
 
@@ -26,16 +26,30 @@ _LIMITED = frozenset((b"OPTIONS", b"TRACE"))  # methods to which Max-Forwards me
 # A Connection field cannot ask for these to be dropped: they say where a message goes and where it ends.
 _NEVER_NOMINATED = frozenset((b"host", b"content-length", b"transfer-encoding", b"close", b"keep-alive"))
 
-Network = IPv4Network | IPv6Network
+UNIX = "unix"  # among networks: whoever connects by a UNIX socket
+
+Network = IPv4Network | IPv6Network | str
 
 
-def trusted(peer: str, networks: Iterable[Network]) -> bool:
-    """Whether what this peer says of its own clients is believed. ``peer`` is an IP address, or "" for a UNIX socket."""
+def trusted(peer: str, networks: Collection[Network]) -> bool:
+    """Whether this peer is of these networks. ``peer`` is an IP address, or "" for a UNIX socket."""
+    if not networks:
+        return False
+    if not peer:
+        return UNIX in networks
     try:
         address = ip_address(peer)
     except ValueError:
         return False
-    return any(address in network for network in networks)
+    return any(address in network for network in networks if not isinstance(network, str))
+
+
+def plain_address(host: str) -> str:
+    """A peer's address as it is told to others: without a zone, and IPv4 as such on sockets that take both."""
+    if ":" not in host:
+        return host
+    address = ip_address(host.partition("%")[0])
+    return str(getattr(address, "ipv4_mapped", None) or address)
 
 
 def may_repeat(method: bytes, delivered: bool, answered: bool, whole: bool, attempts: int) -> bool:

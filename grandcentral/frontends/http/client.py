@@ -8,8 +8,8 @@ from twisted.internet.interfaces import IHalfCloseableProtocol, IProtocol, IPush
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
-from ...core.forwarding import Hop, trusted
-from ...errors import BadRequest
+from ...core.forwarding import Hop, plain_address, trusted
+from ...errors import BadRequest, Refusal
 from ...relay.transports import close, finish_writing, set_up
 from ...wire.http1_fields import NeedMore, Reject
 from ...wire.http1_request import RequestFields, RequestHead, parse_request_head
@@ -25,8 +25,8 @@ class ClientConnection:
     """``deadline`` (monotonic seconds) is when the frontend's sweep calls ``overdue``; what was due follows from the state."""
 
     __slots__ = (
-        *("__weakref__", "_advancing", "_closing", "_ended", "_flushed", "_front", "_gone", "_last", "_seen"),
-        *("blocked", "buffer", "deadline", "exchange", "factory", "hop", "paused", "transport"),
+        *("__weakref__", "_advancing", "_closing", "_ended", "_flushed", "_front", "_gone", "_last", "_seated", "_seen"),
+        *("blocked", "buffer", "deadline", "exchange", "factory", "hop", "paused", "peer", "transport"),
     )
 
     def __init__(self, front: HttpFrontend) -> None:
@@ -34,6 +34,7 @@ class ClientConnection:
         self.exchange: Exchange | None = None  # the request under way
         self.transport: Any = None
         self.hop = Hop("", "http")
+        self.peer = ""  # the client's address, "" if it has none
         self.buffer = bytearray()  # what came and could not be used yet
         self.blocked = False  # the transport takes no more for now
         self.paused = False  # the transport is not read for now
@@ -41,6 +42,7 @@ class ClientConnection:
         self._last: RequestFields | None = None  # of the last request: the next one often repeats them
         self._seen = 0  # of the buffer, what has been searched for the end of a head
         self._advancing = False
+        self._seated = False  # counts among the connections of its address
         self._closing = False  # the last answer is given: what still comes is thrown away
         self._flushed = False  # everything was sent, and FIN
         self._ended = False  # the client sends no more
@@ -56,11 +58,27 @@ class ClientConnection:
     def makeConnection(self, transport: Any) -> None:
         front = self._front
         self.transport = transport
-        peer = getattr(transport.getPeer(), "host", "")
-        self.hop = Hop(peer, front.settings.scheme, trusted(peer, front.settings.trusted_proxies))
         self.deadline = front.seconds() + front.settings.idle_timeout
         front.clients.add(self)
         set_up(transport, self)
+        self.meet(self.neighbour())
+
+    def neighbour(self) -> str:
+        """The address of whoever has connected; "" for a UNIX socket."""
+        return plain_address(getattr(self.transport.getPeer(), "host", ""))
+
+    def meet(self, peer: str) -> None:
+        """It is known who the client is. One too many is told so, and is let go."""
+        front = self._front
+        believed = trusted(peer, front.settings.trusted_proxies)
+        self.peer = peer
+        self.hop = Hop(peer, front.settings.scheme, believed)
+        limit = front.crowd.seat(peer, believed or not peer, len(front.clients), front.settings)
+        if limit is None:
+            self._seated = True
+        else:
+            front.counters.turned_away += 1
+            self._reject(limit)
 
     def connectionMade(self) -> None:
         """Nothing is said before a request."""
@@ -166,8 +184,8 @@ class ClientConnection:
                 if self.paused:
                     self.flow()
 
-    def _reject(self, reason: BadRequest) -> None:
-        """This is no request, so what follows is none either."""
+    def _reject(self, reason: Refusal) -> None:
+        """This is no request that we serve, so what follows is none either."""
         self.say(refused(reason, PROGRAM), closes=True)
 
     def cut(self, orderly: bool) -> None:
@@ -268,6 +286,8 @@ class ClientConnection:
         if self.exchange is not None:
             self.exchange.abandon()
             self.exchange = None
+        if self._seated:
+            self._front.crowd.leave(self.peer)
         self._front.lost(self)
 
     # -- IPushProducer: for its own transport, which takes the answers ---------------------------------------------------

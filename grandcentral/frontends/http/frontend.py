@@ -17,12 +17,16 @@ from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from ... import events
+from ...core.counters import HttpCounters
+from ...core.forwarding import plain_address, trusted
 from ...core.keys import Key
 from ...core.model import Endpoint
 from ...core.routing import Unrouted
 from ...interfaces import IStacks
 from ...relay.pool import Connect, Pool
 from .client import ClientConnection
+from .crowd import Crowd
+from .proxied import ProxiedConnection
 from .settings import HttpSettings
 from .upstream import UpstreamConnection, UpstreamFactory
 
@@ -67,6 +71,8 @@ class HttpFrontend:
         self.pool: Pool[UpstreamConnection] = Pool(clock, settings.pool_size, settings.pool_idle)
         self.upstreams = UpstreamFactory(self)
         self.clients: set[ClientConnection] = set()
+        self.crowd = Crowd()
+        self.counters = HttpCounters()
         self.stopping = False  # every answer is the last on its connection
         self.refusing = False  # new requests are refused
         self.date = b""
@@ -139,7 +145,12 @@ class HttpFrontend:
     # -- IProtocolFactory ------------------------------------------------------------------------------------------------
 
     def buildProtocol(self, addr: IAddress | None) -> ClientConnection | None:
-        return None if self.refusing else ClientConnection(self)
+        if self.refusing:
+            return None
+        balancers = self.settings.proxy_protocol
+        if balancers and trusted(plain_address(getattr(addr, "host", "")), balancers):
+            return ProxiedConnection(self)
+        return ClientConnection(self)
 
     def doStart(self) -> None:
         """Called by each port that listens; ``start`` does the work."""

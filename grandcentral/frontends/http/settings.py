@@ -26,5 +26,8 @@ class HttpSettings:
     pool_idle: float = 4.0  # an idle connection to an application is kept for so long
     pool_size: int = 128  # idle connections per application
     trusted_proxies: tuple[Network, ...] = ()  # whose X-Forwarded-* and Forwarded are believed
+    proxy_protocol: tuple[Network, ...] = ()  # who has to begin with a PROXY header, which is believed
+    max_connections: int = 10_000  # of all clients (503)
+    max_connections_per_client: int = 1024  # of one address that is no trusted proxy's (503)
     grace: float = 30.0  # how long requests in flight may take when the frontend stops
     scheme: str = "http"  # what clients see: "https" behind TLS
