@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from itertools import islice
 
 from attrs import define, field
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
@@ -65,8 +66,9 @@ class SlotQueue:
     def _serve_next(self) -> bool:
         """Serve one of the queue. False when there is nothing to do at present."""
         now = self._clock.seconds()
-        for ahead, (stack, until) in enumerate(self._queue.items()):
-            holders = self._holders()
+        holders = self._holders()
+        # Of those behind, none was there earlier, and each holder can make way for one: a long queue costs no more to look at.
+        for ahead, (stack, until) in islice(enumerate(self._queue.items()), len(holders) + 1):
             verdict = slot(now, holders, ahead, self.limits)
             if isinstance(verdict, Grant):
                 self.leave(stack)

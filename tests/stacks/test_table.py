@@ -8,8 +8,9 @@ from twisted.internet.defer import Deferred
 from grandcentral import errors
 from grandcentral.core.keys import Key
 from grandcentral.core.lifecycle import Event
-from grandcentral.core.model import Condition, Dependency, Limits, Service, StackSpec, Version
+from grandcentral.core.model import Condition, Dependency, Limits, Service, StackSnapshot, StackSpec, Version
 from grandcentral.core.problems import Invalid, Problem
+from grandcentral.stacks.stack import Stack
 
 from .world import ONE_SERVICE, World
 
@@ -366,6 +367,24 @@ class TestCapacity:
         assert world.table.progress(Key("app", "3333333")) == ("number 1 in the queue for a slot", pytest.approx(1))
         world.pass_time(5)
         assert client.ticket is not None
+
+    def test_a_long_queue_costs_no_more_to_look_at_than_there_are_slots(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        world = World(limits=Limits(max_stacks=3))
+        world.open()
+        names = [f"{number:07x}" for number in range(300)]
+        world.versions.versions = {name: Version(name) for name in names}
+        looked: list[Stack] = []
+        snapshot = Stack.snapshot
+
+        def counted(stack: Stack) -> StackSnapshot:
+            looked.append(stack)
+            return snapshot(stack)
+
+        monkeypatch.setattr(Stack, "snapshot", counted)
+        for name in names:
+            world.ask(name)
+        assert len(looked) <= 3 * len(names)
+        world.close()
 
     def test_held_requests_are_bounded_for_each_key_and_in_all(self) -> None:
         world = World(limits=Limits(max_held_per_stack=3, max_held=5))
