@@ -31,6 +31,7 @@ class Surveys(Generic[_T]):
     _reconcile: Callable[[str, _T, Iterable[Found]], None]
     _known: set[str] = field(factory=set, init=False)
     _running: dict[str, list[Deferred[None]]] = field(factory=dict, init=False)
+    _stale: set[str] = field(factory=set, init=False)  # of those running, the ones that began before there was doubt
     _log = Logger(namespace="grandcentral.stacks")
 
     def known(self, name: str) -> Deferred[None]:
@@ -57,15 +58,18 @@ class Surveys(Generic[_T]):
     def doubt(self, name: str) -> None:
         """It did not answer just now: survey it before the next start."""
         self._known.discard(name)
+        if name in self._running:
+            self._stale.add(name)
 
     def tried(self) -> Deferred[list[tuple[bool, None]]]:
         """Fires when no survey is under way."""
         return DeferredList([self.known(name) for name in list(self._running)], consumeErrors=True)
 
     async def _survey(self, name: str) -> None:
-        before = self._standing(name)
         try:
-            self._reconcile(name, before, await self._backends[name].survey())
+            await self._look(name)
+            while name in self._stale:  # an answer from before the engine came back is none
+                await self._look(name)
         except EngineUnavailable as away:
             self._log.warn(events.BACKEND_LOST, backend=name, why=away.why)
             for waiter in self._running.pop(name):
@@ -78,3 +82,8 @@ class Surveys(Generic[_T]):
             self._known.add(name)
             for waiter in self._running.pop(name):
                 waiter.callback(None)
+
+    async def _look(self, name: str) -> None:
+        self._stale.discard(name)
+        before = self._standing(name)
+        self._reconcile(name, before, await self._backends[name].survey())
