@@ -25,7 +25,8 @@ Connect = Callable[[Endpoint, IProtocolFactory], "Deferred[IProtocol]"]
 """Opens a connection: fires with the factory's protocol once it is connected, fails otherwise, can be cancelled."""
 
 UNPROVEN = 8  # connections opened to one endpoint, from which nothing has come yet
-PATIENCE = 0.1  # seconds after which one of them no longer counts: the application may be slow, and has accepted it
+PATIENCE = 0.1  # seconds after which one of them no longer counts: the application has accepted it, and is slow
+TURN = 0.005  # seconds that the line waits for a connection to become idle before it opens more: often that is sooner done
 
 
 class Gone(Exception):
@@ -116,7 +117,7 @@ class Pool(Generic[C]):
     # -- new connections -------------------------------------------------------------------------------------------------
 
     def opening(self, shelf: Shelf[C]) -> Opening | None:
-        """Leave to open a connection at once, or None: then there is a line. Say ``proved`` of it in the end."""
+        """Leave to open a connection at once, or None: then there is a line. Say ``proved`` or ``ended`` of it in the end."""
         now = self._clock.seconds()
         return None if shelf.line or not self._room(shelf, now) else self._leave(shelf, now)
 
@@ -132,12 +133,17 @@ class Pool(Generic[C]):
         place: Place[C] = Place(Deferred(lambda _: shelf.line.remove(place)), takes_used)
         shelf.line.append(place)
         if shelf.timer is None:
-            self._wait(shelf)
+            shelf.timer = self._clock.callLater(TURN, self._turn, shelf)
         return place.called
 
     def proved(self, shelf: Shelf[C], opening: Opening) -> None:
-        """Something has come from a new connection, or it is at an end. Idempotent."""
+        """Something has come from a new connection."""
         shelf.openings.pop(opening, None)
+
+    def ended(self, shelf: Shelf[C], opening: Opening | None) -> None:
+        """A connection, or an attempt to open one, is at an end; ``opening`` if it had not proved itself."""
+        if opening is not None:
+            shelf.openings.pop(opening, None)
         if shelf.line:
             self._call(shelf)
 
@@ -164,16 +170,9 @@ class Pool(Generic[C]):
             shelf.line.popleft().called.callback(self._leave(shelf, now))
         shelf.calling = False
 
-    def _wait(self, shelf: Shelf[C]) -> None:
-        """Call on when the patience with the oldest opening is at an end."""
-        oldest = next(iter(shelf.openings)).since
-        shelf.timer = self._clock.callLater(max(0.0, oldest + PATIENCE - self._clock.seconds()), self._waited, shelf)
-
-    def _waited(self, shelf: Shelf[C]) -> None:
-        shelf.timer = None
+    def _turn(self, shelf: Shelf[C]) -> None:
         self._call(shelf)
-        if shelf.line:
-            self._wait(shelf)
+        shelf.timer = self._clock.callLater(TURN, self._turn, shelf) if shelf.line else None
 
     # -- the end of an endpoint ------------------------------------------------------------------------------------------
 

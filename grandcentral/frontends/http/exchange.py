@@ -197,7 +197,7 @@ class Exchange:
     def _not_dialled(self, failure: Failure, opening: Opening) -> None:
         self._waiting = None
         self._dialling = False
-        self._front.pool.proved(self._shelf, opening)
+        self._front.pool.ended(self._shelf, opening)
         if not self.over:
             late = f"no answer within {self._front.settings.connect_timeout:g} s"
             why = late if failure.check(CancelledError, UserError) else failure.getErrorMessage()

@@ -86,11 +86,6 @@ class UpstreamConnection:
         if not self._lost:
             close(self.transport)
 
-    def _proved(self, opening: Opening) -> None:
-        self.opening = None
-        if self.shelf is not None:
-            self._front.pool.proved(self.shelf, opening)
-
     # -- IProtocol -------------------------------------------------------------------------------------------------------
 
     def makeConnection(self, transport: Any) -> None:
@@ -109,8 +104,9 @@ class UpstreamConnection:
         elif self._body is not None:
             self._content(exchange, self._body, data)
         else:
-            if self.opening is not None:
-                self._proved(self.opening)
+            if self.opening is not None and self.shelf is not None:
+                self._front.pool.proved(self.shelf, self.opening)
+                self.opening = None
             if self._buffer:
                 self._buffer += data
                 answer = parse_response_head(self._buffer, exchange.to_head, self._front.settings.limits, self._seen)
@@ -184,8 +180,8 @@ class UpstreamConnection:
         if self._lost:
             return
         self._lost = True
-        if self.opening is not None:
-            self._proved(self.opening)
+        if self.shelf is not None:
+            self._front.pool.ended(self.shelf, self.opening)
         exchange, self.exchange = self.exchange, None
         if exchange is None:
             if self.shelf is not None:
