@@ -1,4 +1,5 @@
-"""What a gateway changes in a message that it passes on (RFC 9110 §7.6, RFC 7239), and when a request may be sent twice.
+"""What a gateway changes in a message that it passes on (RFC 9110 §7.6, RFC 7239, W3C Trace Context), and when a request may be
+sent twice.
 
 Fields that mean something between two hops only are cut out; who asked, how and through whom is added at the end. Everything
 else stays as it came, byte for byte.
@@ -7,7 +8,7 @@ else stays as it came, byte for byte.
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Iterable
+from collections.abc import Callable, Collection, Iterable
 from functools import lru_cache
 from ipaddress import IPv4Network, IPv6Network, ip_address
 
@@ -20,7 +21,8 @@ PSEUDONYM = b"grand-central"  # what we call ourselves in Via (RFC 9110 §7.6.3)
 IDEMPOTENT = frozenset((b"GET", b"HEAD", b"OPTIONS", b"TRACE", b"PUT", b"DELETE"))  # RFC 9110 §9.2.2
 
 _TOLD = frozenset((b"x-forwarded-for", b"x-forwarded-proto", b"x-forwarded-host"))
-_REQUEST_ONLY = frozenset((b"host", b"expect", b"max-forwards", b"forwarded"))  # in a response these are fields like any other
+_TRACE = frozenset((b"traceparent", b"tracestate"))
+_REQUEST_ONLY = _TRACE | {b"host", b"expect", b"max-forwards", b"forwarded"}  # in a response these are fields like any other
 _FIRST_VIA = tuple(b"Via: 1.%d %s\r\n\r\n" % (minor, PSEUDONYM) for minor in (0, 1))
 _LIMITED = frozenset((b"OPTIONS", b"TRACE"))  # methods to which Max-Forwards means something
 # A Connection field cannot ask for these to be dropped: they say where a message goes and where it ends.
@@ -29,6 +31,11 @@ _NEVER_NOMINATED = frozenset((b"host", b"content-length", b"transfer-encoding", 
 UNIX = "unix"  # among networks: whoever connects by a UNIX socket
 
 Network = IPv4Network | IPv6Network | str
+
+# W3C Trace Context (Level 1) §3.2.2; §3.2.4: a later version may have more behind the flags.
+_traceparent = re.compile(
+    rb"(?!ff|00.{53}.)[0-9a-f]{2}-(?!0{32})([0-9a-f]{32})-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}(?:-.*)?"
+).fullmatch
 
 
 def trusted(peer: str, networks: Collection[Network]) -> bool:
@@ -69,29 +76,59 @@ class Hop:
     :param peer: the client's IP address; "" if it has none (a UNIX socket).
     :param scheme: "http" or "https", as the client sees it.
     :param believed: the peer is a trusted proxy: what it says of its own client is kept, and added to.
+    :param invent: makes a new traceparent, for requests that bring no valid one. None: whatever they bring is passed on.
     """
 
-    __slots__ = ("_believed", "_fields", "_for", "_host", "_peer", "_provenance_of_host", "_scheme", "_tail")
+    __slots__ = (
+        *("_believed", "_fields", "_for", "_head", "_host", "_invent", "_peer", "_provenance_of_host", "_scheme", "_tail"),
+        *("_trace", "_traced"),
+    )
 
-    def __init__(self, peer: str, scheme: str, believed: bool = False) -> None:
+    def __init__(self, peer: str, scheme: str, believed: bool = False, invent: Callable[[], bytes] | None = None) -> None:
         self._peer = peer.encode("ascii") or b"unknown"
         self._for = b'"[' + self._peer + b']"' if b":" in self._peer else self._peer  # RFC 7239 §6
         self._scheme = scheme.encode("ascii")
         self._believed = believed
+        self._invent = invent
         self._fields: RequestFields | None = None
         self._tail = b""  # what the last request's fields became, for one that has the same
+        self._traced = True  # they need no traceparent
+        self._head: RequestHead | None = None  # to which a traceparent was given
+        self._trace = b""
         self._host: bytes | None = None
         self._provenance_of_host = b""
 
     def request(self, head: RequestHead) -> bytes:
         """The head to send to the origin: HTTP/1.1, in origin form, ready for the body."""
         fields = head.fields
-        if head.absolute or head.method in _LIMITED:
-            return b"".join((head.method, b" ", head.target, b" HTTP/1.1\r\n", self._block(fields, head)))
         if fields is not self._fields:
-            self._tail = self._block(fields, head)
-            self._fields = fields
-        return b"".join((head.method, b" ", head.target, b" HTTP/1.1\r\n", self._tail))
+            self._traced = self._invent is None or trace_id(fields) is not None
+        if head.absolute or head.method in _LIMITED:
+            tail = self._block(fields, head)
+            self._fields = None
+        else:
+            if fields is not self._fields:
+                self._tail = self._block(fields, head)
+                self._fields = fields
+            tail = self._tail
+        if self._traced:
+            return b"".join((head.method, b" ", head.target, b" HTTP/1.1\r\n", tail))
+        traceparent = self._given(head)
+        return b"".join((head.method, b" ", head.target, b" HTTP/1.1\r\ntraceparent: ", traceparent, b"\r\n", tail))
+
+    def trace(self, head: RequestHead) -> str:
+        """The trace id of the present request, by which logs of all who had a part in it can be joined; "" if it has none."""
+        own = trace_id(head.fields)
+        if own is None and self._invent is not None:
+            own = self._given(head)[3:35]
+        return "" if own is None else own.decode("ascii")
+
+    def _given(self, head: RequestHead) -> bytes:
+        """The same for a request that is sent twice."""
+        if head is not self._head and self._invent is not None:
+            self._head = head
+            self._trace = self._invent()
+        return self._trace
 
     def _block(self, fields: RequestFields, head: RequestHead) -> bytes:
         raw = fields.raw
@@ -111,6 +148,8 @@ class Hop:
                 stays = not limited
             elif name[:1] == b"x":  # ports and the like that a trusted proxy tells; the three that we tell are written anew
                 stays = self._believed and name not in _TOLD
+            elif name[:1] == b"t" and name in _TRACE:  # the state of a trace goes with it (W3C Trace Context §4.3)
+                stays = self._traced
             else:
                 stays = name == b"date"
             if not stays:
@@ -207,6 +246,13 @@ def upgrade_agreed(fields: RequestFields, head: ResponseHead) -> bool:
     """Whether a 101 switches to something that the client has offered (RFC 9110 §7.8)."""
     chosen = list_items(head.upgrade)
     return bool(chosen) and upgrade_offered(fields) and set(chosen) <= set(list_items(fields.upgrade))
+
+
+def trace_id(fields: RequestFields) -> bytes | None:
+    """The id in a valid traceparent (W3C Trace Context §3.2), in 32 hex digits."""
+    values = fields.values(b"traceparent")
+    match = _traceparent(values[0]) if len(values) == 1 else None
+    return match and match[1]
 
 
 def max_forwards(fields: RequestFields) -> int | None:
