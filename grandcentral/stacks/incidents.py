@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sqlite3
 from secrets import token_hex
 
 from twisted.logger import Logger
@@ -31,3 +32,11 @@ def log_bug(failure: Failure) -> None:
 def log_mishap(failure: Failure, key: Key) -> None:
     """For what goes on without us: nobody waits for it, so the log is told."""
     _log.warn(events.ASIDE_FAILED, key=key, why=str(as_mishap(failure)))
+
+
+def log_unwritten(failure: Failure, app: str) -> None:
+    """The manifest does not take what was to be remembered: the log is told, and stacks go on. Anything else is a bug."""
+    if failure.check(sqlite3.Error):
+        _log.error(events.MANIFEST_FAILED, app=app, why=failure.getErrorMessage())
+    else:
+        log_bug(failure)

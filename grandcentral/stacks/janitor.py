@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from attrs import define, field
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import Deferred, maybeDeferred
 from twisted.internet.interfaces import IReactorTime
 from twisted.internet.task import LoopingCall
 from twisted.logger import Logger
@@ -31,7 +31,8 @@ class Janitor:
     _log = Logger(namespace="grandcentral.stacks")
 
     def __attrs_post_init__(self) -> None:
-        self._loop = LoopingCall(self.work)
+        # A round that goes wrong is not the last one.
+        self._loop = LoopingCall(lambda: maybeDeferred(self.work).addErrback(log_bug))
         self._loop.clock = self._clock
 
     def start(self) -> None:
@@ -51,4 +52,4 @@ class Janitor:
             except Exception:
                 self._log.failure(events.JANITOR_FAILED, key=step.key)
         self._table.forget_failures()
-        return self._table.remember_use().addErrback(log_bug)
+        return self._table.remember_use()

@@ -19,6 +19,7 @@ from zope.interface import implementer
 from .. import events
 from ..core.counters import StackCounters
 from ..core.history import Start
+from ..core.idleness import busy, last_use
 from ..core.keys import Key
 from ..core.lifecycle import Event, State
 from ..core.model import App, Found, Limits, StackSnapshot, Version
@@ -37,7 +38,7 @@ from ..errors import (
 )
 from ..interfaces import IBackend, IManifest, IProber, ISharedStacks, IStackControl, IVersions
 from .books import Books
-from .incidents import as_mishap, log_bug, log_mishap
+from .incidents import as_mishap, log_bug, log_mishap, log_unwritten
 from .queue import SlotQueue
 from .stack import Stack
 from .surveys import Surveys
@@ -287,10 +288,11 @@ class StackTable:
         if key not in self._pins and key not in self._spelt:
             key = Key(key.app, (await self._resolve(key)).name)  # a pin is kept under the canonical name
         stack = self._spelt.get(key)
-        if stack is not None:
-            key, stack.pinned = stack.key, pinned
-        (self._pins.add if pinned else self._pins.discard)(key)
+        key = key if stack is None else stack.key
         await self._manifest.pin(key, pinned)
+        (self._pins.add if pinned else self._pins.discard)(key)
+        if key in self._stacks:
+            self._stacks[key].pinned = pinned
 
     def traffic(self) -> tuple[int, int]:
         """Bytes from clients to stacks, and back, since the gateway began."""
@@ -311,10 +313,10 @@ class StackTable:
 
     def remember_use(self) -> Deferred[None]:
         """Write down when stacks were last used, so that idle time survives a restart."""
-        behind = self._wall() - self._clock.seconds()
-        return self._manifest.touch(
-            {stack.key: stack.ticket.last_used + behind for stack in self._stacks.values() if stack.ticket is not None}
-        )
+        now, wall = self._clock.seconds(), self._wall()
+        shown = [stack.snapshot() for stack in self._stacks.values() if stack.ticket is not None]
+        used = {one.key: wall if busy(now, one, self.limits) else wall - now + last_use(one) for one in shown}
+        return self._manifest.touch(used).addErrback(log_unwritten, "the gateway")
 
     def forget_failures(self) -> None:
         """Drop cold stacks that are kept only because they failed, when that is long ago."""
@@ -399,7 +401,7 @@ class StackTable:
 
     def _record(self, start: Start) -> None:
         self.counters.started(start.failure, self._wall() - start.began)
-        self._manifest.record_start(start).addErrback(log_mishap, start.key)
+        self._manifest.record_start(start).addErrback(log_unwritten, start.key.app)
 
     def _holders(self) -> list[StackSnapshot]:
         return [stack.snapshot() for stack in self._stacks.values() if stack.holds_slot]

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import sqlite3
+
 import pytest
 from twisted.internet.defer import Deferred
+from twisted.python.failure import Failure
 
 from grandcentral import errors
 from grandcentral.core.keys import Key
@@ -11,8 +14,9 @@ from grandcentral.core.lifecycle import Event
 from grandcentral.core.model import Condition, Dependency, Limits, Service, StackSnapshot, StackSpec, Version
 from grandcentral.core.problems import Invalid, Problem
 from grandcentral.stacks.stack import Stack
+from grandcentral.stacks.table import StackTable
 
-from .world import ONE_SERVICE, World
+from .world import ONE_SERVICE, Client, World
 
 KEY = Key("app", "0000000")
 
@@ -317,6 +321,19 @@ class TestRestart:
         assert world.state() == "cold"
         assert world.state("1111111") == "ready"
 
+    def test_an_open_stream_is_use_until_the_gateway_ends(self, world: World) -> None:
+        ticket = world.ready()
+        ticket.begin(world.clock.seconds())
+        ticket.stream_opened(world.clock.seconds())
+        for _ in range(70):
+            world.clock.advance(10)
+            ticket.last_byte = world.clock.seconds()
+        world.close()
+        world.boot()
+        world.open()
+        world.pass_time(300)
+        assert world.state() == "ready"
+
     def test_a_wall_clock_that_jumps_back_or_forth_reaps_nothing(self, world: World) -> None:
         world.ready()
         world.pass_time(10)
@@ -433,3 +450,41 @@ class TestOperator:
         assert isinstance(client.error, errors.ShuttingDown)
         assert isinstance(world.ask("2222222").error, errors.ShuttingDown)
         assert KEY in world.engine.stacks
+
+
+class TestWithoutTheManifest:
+    """Pins, last uses and the history go without saying; requests don't."""
+
+    @pytest.fixture
+    def world(self, world: World) -> World:
+        world.manifest.broken = sqlite3.OperationalError("database or disk is full")
+        return world
+
+    def test_stacks_start_and_sleep_all_the_same(self, world: World) -> None:
+        world.ready()
+        world.pass_time(620)
+        assert world.state() == "cold"
+
+    def test_a_pin_that_cannot_be_kept_is_an_error_and_no_pin(self, world: World) -> None:
+        world.ready()
+        pinned = Client(world.table.pin(KEY, True))
+        assert isinstance(pinned.error, sqlite3.OperationalError)
+        assert not world.table.snapshot()[0].pinned
+
+    def test_the_gateway_closes_its_backends_all_the_same(self, world: World) -> None:
+        closed = Deferred.fromCoroutine(world.table.close())
+        assert closed.called
+        assert world.backend._vanished is None
+
+
+def test_a_round_of_the_janitor_that_goes_wrong_is_not_its_last(
+    world: World, clean_reactor: list[Failure], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world.ready()
+    with monkeypatch.context() as patched:
+        patched.setattr(StackTable, "forget_failures", lambda table: 1 / 0)
+        world.pass_time(10)
+    assert [failure.type for failure in clean_reactor] == [ZeroDivisionError] * 2
+    clean_reactor.clear()
+    world.pass_time(620)
+    assert world.state() == "cold"
