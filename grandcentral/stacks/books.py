@@ -62,6 +62,10 @@ class Books:
         self._close(key, generation, str(mishap))
         return delay
 
+    def give_up(self) -> None:
+        """The start under way, if there is one, is called off: neither a success nor a failure."""
+        self.timeline = None
+
     def forgive(self) -> None:
         """An operator asks for a new attempt."""
         self.failures, self.failure, self.retry_at = 0, None, 0.0

@@ -127,6 +127,7 @@ class Stack:
         for effect in effects:
             _PERFORM[effect](self)
         if self.state is not before and self.state in (State.COLD, State.FAILED):
+            self.books.give_up()  # of one that queued
             watchers, self._watchers = self._watchers, []
             for watcher in watchers:
                 watcher.callback(None)
@@ -247,6 +248,7 @@ class Stack:
     def _do_halt(self) -> None:
         if self.ticket is not None:  # a worker that an earlier gateway has left may know the way though our door never opened
             self._house.closed(self)
+        self.books.give_up()
         self._operations.behind_lock(self._halted, Event.HALT_FAILED)
 
     async def _halted(self) -> Event:

@@ -20,11 +20,12 @@ from .. import events
 from ..core.counters import StackCounters
 from ..core.history import Start
 from ..core.idleness import busy, last_use
-from ..core.keys import Key
+from ..core.keys import GIT_HASH, Ambiguous, Key, unify
 from ..core.lifecycle import Event, State
 from ..core.model import App, Found, Limits, StackSnapshot, Version
 from ..core.tickets import Ticket
 from ..errors import (
+    AmbiguousVersion,
     BackendUnavailable,
     EngineUnavailable,
     Mishap,
@@ -178,8 +179,8 @@ class StackTable:
         if ticket is not None:
             return succeed(ticket)
         stack = self._spelt.get(key)
-        if stack is not None and stack.app.backend != self.apps[key.app].backend:
-            return fail(StackStopped(stack.key, retry_after=1))  # it moves to another backend when it has stopped here
+        if stack is not None and self._moves(stack):
+            return fail(StackStopped(stack.key, retry_after=1))
         try:
             if stack is None or stack.state is State.COLD:
                 return self._look_up(key)
@@ -246,6 +247,9 @@ class StackTable:
             look_up.waiters.fail(UnknownHost(key.app))
             return
         stack = self._stack(Key(key.app, version.name), version)
+        if self._moves(stack):
+            look_up.waiters.fail(StackStopped(stack.key, retry_after=1))
+            return
         self._spell(stack, key)
         if stack.state is State.COLD:
             stack.version, stack.lookup_seconds = version, self._clock.seconds() - look_up.began
@@ -259,14 +263,15 @@ class StackTable:
     # -- IStackControl ------------------------------------------------------------------------------------------------
 
     def snapshot(self) -> tuple[StackSnapshot, ...]:
-        cold = (
-            StackSnapshot(key, State.COLD.value, pinned=True) for key in sorted(self._pins) if key not in self._stacks
-        )
+        cold = (StackSnapshot(key, State.COLD.value, pinned=True) for key in sorted(self._pins) if key not in self._stacks)
         return (*(stack.snapshot() for stack in self._stacks.values()), *cold)
 
     def stop(self, key: Key) -> Deferred[None]:
         self.apps[key.app]
-        stack = self._spelt.get(key)
+        try:
+            stack = self._meant(key)
+        except AmbiguousVersion as ambiguous:
+            return fail(ambiguous)
         if stack is None:
             return succeed(None)
         stack.handle(Event.STOP_ASKED, StackStopped(stack.key, retry_after=1))
@@ -275,7 +280,10 @@ class StackTable:
     def start(self, key: Key) -> Deferred[Ticket]:
         """Like ``ensure``, for an operator: a remembered failure is forgotten first."""
         self.apps[key.app]
-        stack = self._spelt.get(key)
+        try:
+            stack = self._meant(key)
+        except AmbiguousVersion as ambiguous:
+            return fail(ambiguous)
         if stack is not None and stack.state is State.FAILED:
             stack.handle(Event.RETRY_ASKED)
         return self.ensure(key)
@@ -387,6 +395,20 @@ class StackTable:
             self._spell(stack, key)
         return stack
 
+    def _meant(self, key: Key) -> Stack | None:
+        """The stack that an operator means, by a spelling that no request has had as well. Raises AmbiguousVersion."""
+        stack = self._spelt.get(key)
+        if stack is not None or self.apps[key.app].version != GIT_HASH:
+            return stack
+        name = unify(key.name, (other.name for other in self._stacks if other.app == key.app))
+        if isinstance(name, Ambiguous):
+            raise AmbiguousVersion(key.name, name.candidates)
+        return self._stacks.get(Key(key.app, name))
+
+    def _moves(self, stack: Stack) -> bool:
+        """Whether its app is another backend's by now: until it has stopped here, it cannot start there."""
+        return stack.app.backend != self.apps[stack.key.app].backend
+
     def _spell(self, stack: Stack, key: Key) -> None:
         stack.spellings.add(key)
         self._spelt[key] = stack
@@ -416,9 +438,7 @@ class StackTable:
             stack.handle(Event.VANISHED, mishap)
 
     def _standing(self, backend: str) -> dict[Key, Standing]:
-        return {
-            stack.key: (stack.generation, stack.state) for stack in self._stacks.values() if stack.app.backend == backend
-        }
+        return {stack.key: (stack.generation, stack.state) for stack in self._stacks.values() if stack.app.backend == backend}
 
     def _reconcile(self, backend: str, before: Mapping[Key, Standing], found: Iterable[Found]) -> None:
         """Bring the table into line with what a backend runs: adopt, remove, or notice that something has gone.

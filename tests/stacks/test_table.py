@@ -431,6 +431,46 @@ class TestOperator:
         world.pass_time(1)
         assert world.engine.stacks == {}
 
+    def test_a_stack_is_stopped_and_retried_by_any_spelling_of_its_commit(self, world: World) -> None:
+        long = Key("app", "0000000" + "1" * 33)
+        world.ready()
+        stopped = world.table.stop(long)
+        assert not stopped.called
+        world.pass_time(1)
+        assert world.engine.stacks == {}
+        world.template.spec = StackSpec((Service("web", command=("exit", "1")),), "web", 80)
+        world.ask()
+        world.pass_time(1)
+        world.template.spec = ONE_SERVICE
+        started = Client(world.table.start(long))
+        world.pass_time(1)
+        assert started.ticket is not None
+
+    def test_a_spelling_that_could_be_either_of_two_stacks_stops_neither(self, world: World) -> None:
+        for name in (names := ["0000000a", "0000000b"]):
+            world.versions.versions[name] = Version(name)
+        del world.versions.versions["0000000"]
+        for name in names:
+            world.ready(name)
+        refused = Client(world.table.stop(KEY))
+        assert isinstance(refused.error, errors.AmbiguousVersion)
+        assert len(world.engine.stacks) == 2
+
+    def test_a_start_that_was_stopped_is_no_part_of_the_next(self, world: World) -> None:
+        world.ask()
+        world.pass_time(0.05)
+        world.backend.step_seconds = 5.0
+        world.table.stop(KEY)
+        world.pass_time(1)
+        client = world.ask()
+        assert world.table.progress(KEY) is None
+        world.backend.step_seconds = 0.1
+        world.pass_time(10)
+        assert client.ticket is not None
+        (start,) = world.manifest.starts(KEY, 5).result
+        assert sum(start.phases.values()) < 1
+        assert start.began > world.wall_offset + 1
+
     def test_the_history_has_each_start_with_its_phases(self, world: World) -> None:
         world.ready()
         (start,) = world.manifest.starts(KEY, 5).result

@@ -10,7 +10,7 @@ from twisted.internet.task import Clock
 from zope.interface import implementer
 
 from grandcentral.backends.memory import MemoryBackend, MemoryEngine
-from grandcentral.core.keys import Key
+from grandcentral.core.keys import GIT_HASH, Key
 from grandcentral.core.model import App, Endpoint, IdlePolicy, Limits, ReadyPolicy, Service, StackSpec, Version
 from grandcentral.core.problems import Invalid
 from grandcentral.core.tickets import Ticket
@@ -79,7 +79,7 @@ class World:
 
     def boot(self) -> None:
         """A gateway as it is when just started; the engine, the manifest and the clock are those there were."""
-        app = App("app", "memory", template=self.template, idle=self.idle)
+        app = App("app", "memory", version=GIT_HASH, template=self.template, idle=self.idle)
         self.backend = MemoryBackend(self.clock, self.engine)
         self.table = StackTable(
             clock=self.clock,
