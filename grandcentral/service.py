@@ -15,7 +15,7 @@ from attrs import evolve
 from twisted.application.service import IService, Service
 from twisted.internet.defer import Deferred
 from twisted.internet.endpoints import serverFromString
-from twisted.internet.error import CannotListenError
+from twisted.internet.error import CannotListenError, ReactorNotRunning
 from twisted.internet.interfaces import IListeningPort, IProtocolFactory
 from twisted.internet.task import LoopingCall
 from twisted.logger import Logger
@@ -31,6 +31,7 @@ from .options import Options, configured
 from .workers import places
 from .workers.assignment import control
 from .workers.hub import HubFactory
+from .workers.sockets import BACKLOG
 
 __all__ = ["Gateway", "Options", "makeService"]
 
@@ -58,7 +59,7 @@ class Gateway(Service):
     """``opened`` fires when requests are served, and fails if that did not come about.
 
     :param log_file: where the log goes, if that is a file.
-    :param read_again: reads the configuration anew, for SIGHUP; raises Invalid.
+    :param read_again: reads the configuration anew, for SIGHUP; raises Invalid. Without it signals are left to the reactor.
     """
 
     def __init__(
@@ -115,7 +116,10 @@ class Gateway(Service):
 
     def _bind(self, description: str, factory: IProtocolFactory) -> None:
         failures: list[Failure] = []
-        binding = serverFromString(self._reactor, description).listen(factory)
+        # Twisted's default is 50, which a few hundred clients at once overrun.
+        roomy = description.startswith("tcp:") and "backlog=" not in description
+        endpoint = f"{description}:backlog={BACKLOG}" if roomy else description
+        binding = serverFromString(self._reactor, endpoint).listen(factory)
         binding.addCallbacks(self._ports.append, failures.append)
         if not failures:
             self._pause(self._ports[-1])
@@ -139,6 +143,8 @@ class Gateway(Service):
     def startService(self) -> None:
         self.privilegedStartService()
         super().startService()
+        if self._read_again is not None:
+            self._reactor.callWhenRunning(self._hear_signals, self._read_again)  # after the reactor has set its own handlers
         self._opening = Deferred.fromCoroutine(self._open())
         self._opening.addCallbacks(self.opened.callback, self._could_not_open)
 
@@ -155,8 +161,6 @@ class Gateway(Service):
             parts.frontend.start()
         for port in self._ports:
             port.startReading()  # type: ignore[attr-defined]
-        if self._read_again is not None:
-            signal.signal(signal.SIGHUP, lambda *_: self._reactor.callFromThread(self.reload))
         where = ", ".join(self._configuration.gateway.listen)
         self._log.info(events.GATEWAY_OPEN, version=__version__, listen=where, admin=self._configuration.admin.listen)
         self._systemd.ready(f"serves {where}")
@@ -179,19 +183,32 @@ class Gateway(Service):
         self.opened.addErrback(lambda _: None)  # logged above; whoever waits for it has added his own before
         self._reactor.callLater(0, self._reactor.stop)
 
+    def _hear_signals(self, read_again: Callable[[], Configuration]) -> None:
+        """To be told to end is no failure: the exit status is 0, where the reactor's own handlers would have us die of it."""
+        signal.signal(signal.SIGHUP, lambda *_: self._reactor.callFromThread(self.reload, read_again))
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, lambda *_: self._reactor.callFromThread(self._end))
+
+    def _end(self) -> None:
+        try:
+            self._reactor.stop()
+        except ReactorNotRunning:
+            self._log.debug(events.GATEWAY_ENDING)
+
     # -- another configuration --------------------------------------------------------------------------------------------
 
-    def reload(self) -> Deferred[None]:
+    def reload(self, read_again: Callable[[], Configuration]) -> Deferred[None]:
         """Read the configuration again: a wrong one changes nothing, and each problem is logged. Fires when it is in use here;
         workers are replaced after that."""
-        return Deferred.fromCoroutine(self._reload())
+        if not self.opened.called:
+            return self.opened.addCallback(lambda _: self.reload(read_again))
+        return Deferred.fromCoroutine(self._reload(read_again))
 
-    async def _reload(self) -> None:
-        assert self._read_again is not None
+    async def _reload(self, read_again: Callable[[], Configuration]) -> None:
         assert self._parts is not None
         self._systemd.reloading()
         try:
-            configuration = _as_far_as_possible(self._configuration, self._read_again(), self._log)
+            configuration = _as_far_as_possible(self._configuration, read_again(), self._log)
         except Invalid as invalid:
             for problem in invalid.problems:
                 self._log.error(events.CONFIGURATION_WRONG, problem=problem)
