@@ -279,6 +279,14 @@ HTTP = Table(
             "Connections at once of one address that is none of `trusted_proxies`, in each worker; what is beyond gets a 503.",
             1024,
         ),
+        Setting(
+            "tracing",
+            BOOLEAN,
+            "Give requests that bring no valid `traceparent` a new one (W3C Trace Context), which the gateway's own answers and "
+            "its access log name too. It says that the trace is recorded: applications that leave that to the caller then "
+            "record everything. A valid one is always passed on.",
+            False,
+        ),
     ),
     environment=True,
 )

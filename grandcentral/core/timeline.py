@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from attrs import define, field
 
 from .model import PHASES, Progress
@@ -47,3 +49,11 @@ class Timeline:
             return "starting"
         where = f"{self.latest.phase} {self.latest.service}".strip()
         return f"{where}: {self.latest.detail}" if self.latest.detail else where
+
+
+def server_timing(held: float, phases: Mapping[str, float]) -> bytes:
+    """A Server-Timing field line (W3C Server Timing §3.2), in milliseconds: how long a request was held, and the phases of the
+    start that it was held for, if it was for one."""
+    parts = {"held": held, **{f"start-{phase}": seconds for phase, seconds in phases.items()}}
+    metrics = ", ".join(f"{name};dur={seconds * 1000:.1f}" for name, seconds in parts.items())
+    return f"Server-Timing: {metrics}\r\n".encode("ascii")

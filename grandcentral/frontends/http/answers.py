@@ -67,9 +67,13 @@ class Answer:
         )
 
 
-def refused(refusal: Refusal, audience: Audience, instance: str = "") -> Answer:
-    """The answer to a request that gets no stack, or no answer from it. ``instance`` is the path that was asked for."""
-    document = problem(refusal, instance)
+def refused(refusal: Refusal, audience: Audience, instance: str = "", trace: str = "") -> Answer:
+    """The answer to a request that gets no stack, or no answer from it.
+
+    :param instance: the path that was asked for.
+    :param trace: the id by which logs know the request.
+    """
+    document = _traced(problem(refusal, instance), trace)
     logs = refusal.cause.logs if isinstance(refusal, StartFailed) else ()
     retry = refusal.retry_after
     fields = b"" if retry is None else b"Retry-After: %d\r\n" % max(1, ceil(retry))
@@ -80,7 +84,7 @@ def refused(refusal: Refusal, audience: Audience, instance: str = "") -> Answer:
     return _answer(document, audience, fields, _logs(logs))
 
 
-def waiting(key: Key, progress: tuple[str, float] | None, instance: str) -> Answer:
+def waiting(key: Key, progress: tuple[str, float] | None, instance: str, trace: str = "") -> Answer:
     """For a person who waits: what is happening, and a page that asks again by itself."""
     text, seconds = progress or ("starting", 0.0)
     document = {
@@ -90,12 +94,12 @@ def waiting(key: Key, progress: tuple[str, float] | None, instance: str) -> Answ
         "instance": instance,
         "type": problem_type("starting"),
     }
-    return _answer(document, Audience(True, True), b"Retry-After: 2\r\nRefresh: 2\r\n", "")
+    return _answer(_traced(document, trace), Audience(True, True), b"Retry-After: 2\r\nRefresh: 2\r\n", "")
 
 
-def fault(number: str, status: int, audience: Audience) -> Answer:
+def fault(number: str, status: int, audience: Audience, trace: str = "") -> Answer:
     """A fault of our own: an incident id, and nothing that the log should keep for itself."""
-    return _answer(incident(number, status), audience, b"", "")
+    return _answer(_traced(incident(number, status), trace), audience, b"", "")
 
 
 def allowed() -> Answer:
@@ -109,6 +113,10 @@ def reflection(message: bytes) -> Answer:
     return Answer(200, b"Content-Type: message/http\r\nCache-Control: no-store\r\n", shown)
 
 
+def _traced(document: dict[str, Any], trace: str) -> dict[str, Any]:
+    return {**document, "trace_id": trace} if trace else document
+
+
 def _answer(document: dict[str, Any], audience: Audience, fields: bytes, more: str) -> Answer:
     if audience.page or audience.navigates:
         media_type = "text/html; charset=utf-8"
@@ -118,6 +126,7 @@ def _answer(document: dict[str, Any], audience: Audience, fields: bytes, more: s
             more=more,
             status=document["status"],
             instance=escape(str(document.get("instance", ""))),
+            trace=escape(f" · {document['trace_id']}" if "trace_id" in document else ""),
         ).encode("utf-8", "replace")
     else:
         media_type = MEDIA_TYPE

@@ -14,9 +14,10 @@ from ...relay.transports import close, finish_writing, set_up
 from ...wire.http1_fields import NeedMore, Reject
 from ...wire.http1_request import RequestFields, RequestHead, parse_request_head
 from .answers import PROGRAM, Answer, refused
-from .exchange import Exchange
+from .tracing import traceparent
 
 if TYPE_CHECKING:
+    from .exchange import Exchange
     from .frontend import HttpFrontend
 
 
@@ -72,7 +73,7 @@ class ClientConnection:
         front = self._front
         believed = trusted(peer, front.settings.trusted_proxies)
         self.peer = peer
-        self.hop = Hop(peer, front.settings.scheme, believed)
+        self.hop = Hop(peer, front.settings.scheme, believed, traceparent if front.settings.tracing else None)
         limit = front.crowd.seat(peer, believed or not peer, len(front.clients), front.settings)
         if limit is None:
             self._seated = True
@@ -111,7 +112,7 @@ class ClientConnection:
 
     def _begin(self, request: RequestHead) -> None:
         self._last = request.fields
-        exchange = self.exchange = Exchange(self, self._front, request)
+        exchange = self.exchange = self._front.exchange(self, self._front, request)
         exchange.begin()
 
     def _advance(self) -> None:
@@ -186,6 +187,7 @@ class ClientConnection:
 
     def _reject(self, reason: Refusal) -> None:
         """This is no request that we serve, so what follows is none either."""
+        self._front.counters.first(b"", reason.status)
         self.say(refused(reason, PROGRAM), closes=True)
 
     def cut(self, orderly: bool) -> None:

@@ -20,6 +20,7 @@ from ...core.forwarding import IDEMPOTENT, max_forwards, may_repeat, response, u
 from ...core.keys import Key
 from ...core.routing import Unrouted
 from ...core.tickets import Ticket
+from ...core.timeline import server_timing
 from ...errors import BadRequest, InvalidVersion, Refusal, ShuttingDown, UnknownHost, UpstreamFailed, UpstreamTimeout
 from ...relay.pool import Gone, Opening, Shelf
 from ...relay.transports import finish_writing
@@ -43,7 +44,7 @@ class Exchange:
 
     __slots__ = (
         *("_attempts", "_chunked", "_closes", "_dialling", "_finished", "_framed", "_front", "_in_use", "_key", "_sent"),
-        *("_shelf", "_ticket", "_touched", "_waiting", "body", "client", "head", "over", "started", "to_head"),
+        *("_shelf", "_ticket", "_timing", "_touched", "_waiting", "body", "client", "head", "over", "started", "to_head"),
         *("tunnel", "upstream"),
     )
     _key: Key
@@ -69,6 +70,7 @@ class Exchange:
         self._closes = not head.fields.keeps_alive  # the client connection ends with this answer
         self._touched = False  # some of the request's body has gone to the application
         self._sent: bytes | None = None  # the whole request as it was sent, if it was sent in one piece with its body
+        self._timing = b""  # a field of the answer, for a request that had to wait
         self._finished = 0  # halves of a tunnel that are closed: 1 the client's, 2 the application's
 
     # -- the beginning ---------------------------------------------------------------------------------------------------
@@ -112,15 +114,19 @@ class Exchange:
     def _wake(self) -> None:
         """Ask for the stack and wait: a person until it is time for a page, everybody else for as long as the table says."""
         front = self._front
-        self.client.deadline = front.seconds() + front.settings.waiting_page_after if self._audience().navigates else inf
+        now = front.seconds()
+        self.client.deadline = now + front.settings.waiting_page_after if self._audience().navigates else inf
         waiting = self._waiting = front.stacks.ensure(self._key)
-        waiting.addCallbacks(self._woken, self._not_woken)
+        waiting.addCallbacks(self._woken, self._not_woken, callbackArgs=(now,))
         waiting.addErrback(self._fault)
         self.client.flow()
 
-    def _woken(self, ticket: Ticket) -> None:
+    def _woken(self, ticket: Ticket, since: float) -> None:
         self._waiting = None
         if not self.over:
+            held = self._front.seconds() - since
+            self._front.counters.held.observe(held)
+            self._timing = server_timing(held, ticket.phases if ticket.started >= since else {})
             self._use(ticket)
 
     def _not_woken(self, failure: Failure) -> None:
@@ -281,10 +287,17 @@ class Exchange:
             message = response(head, self._closes, chunked, front.date)
         else:
             message = head.passed_on = head.passed_on or response(head, False, False, b"")
+        if self._timing:
+            message = message[:-2] + self._timing + b"\r\n"
         if data:
             message += data
         self._ticket.bytes_out += len(message)
         client.transport.write(message)
+        answers = front.counters.answers
+        try:
+            answers[self.head.method, head.status] += 1
+        except KeyError:
+            front.counters.first(self.head.method, head.status)
         if done:
             self._complete()
         elif not client.blocked:
@@ -366,7 +379,7 @@ class Exchange:
         if self.started:
             self.broken()
         else:
-            self._say(refused(refusal, self._audience(), self._instance))
+            self._say(refused(refusal, self._audience(), self._instance, self._trace))
 
     def _fault(self, failure: Failure) -> None:
         """A fault of our own, under a number that the log repeats."""
@@ -376,10 +389,11 @@ class Exchange:
         if self.started:
             self.broken()
         else:
-            self._say(fault(number, 500, self._audience()))
+            self._say(fault(number, 500, self._audience(), self._trace))
 
     def _say(self, answer: Answer) -> None:
         client = self.client
+        self._front.counters.first(self.head.method, answer.status)
         if self.body is not None and not self._touched and client.buffer:
             try:
                 self._take(self.body, client.take_buffer())  # a small body that is here already need not cost the connection
@@ -421,7 +435,7 @@ class Exchange:
             elif self._in_use:  # in line for a connection
                 self.refuse(UpstreamTimeout(self._key, settings.response_timeout))
             else:
-                self._say(waiting(self._key, self._front.stacks.progress(self._key), self._instance))
+                self._say(waiting(self._key, self._front.stacks.progress(self._key), self._instance, self._trace))
         elif self.tunnel or self.started:
             orderly = self._framed and not (self.tunnel or self.client.blocked)
             self.abandon()
@@ -438,6 +452,10 @@ class Exchange:
     @property
     def _instance(self) -> str:
         return self.head.target.decode("ascii")
+
+    @property
+    def _trace(self) -> str:
+        return self.client.hop.trace(self.head)
 
     # -- tunnels ---------------------------------------------------------------------------------------------------------
 

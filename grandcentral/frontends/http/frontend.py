@@ -26,6 +26,7 @@ from ...interfaces import IStacks
 from ...relay.pool import Connect, Pool
 from .client import ClientConnection
 from .crowd import Crowd
+from .exchange import Exchange
 from .proxied import ProxiedConnection
 from .settings import HttpSettings
 from .upstream import UpstreamConnection, UpstreamFactory
@@ -73,6 +74,7 @@ class HttpFrontend:
         self.clients: set[ClientConnection] = set()
         self.crowd = Crowd()
         self.counters = HttpCounters()
+        self.exchange: type[Exchange] = Exchange
         self.stopping = False  # every answer is the last on its connection
         self.refusing = False  # new requests are refused
         self.date = b""
