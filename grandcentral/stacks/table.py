@@ -89,6 +89,7 @@ class StackTable:
     _look_ups: dict[Key, _LookUp] = field(factory=dict, init=False)
     _pins: set[Key] = field(factory=set, init=False)
     _last_used: dict[Key, float] = field(factory=dict, init=False)  # wall seconds, of stacks not yet adopted
+    _leftovers: set[Key] = field(factory=set, init=False)  # of no app, being removed
     _room: Room = field(init=False)
     _queue: SlotQueue = field(init=False)
     _surveys: Surveys[dict[Key, Standing]] = field(init=False)
@@ -229,6 +230,8 @@ class StackTable:
     async def _looked_up(self, key: Key, look_up: _LookUp) -> None:
         try:
             version = await self._resolve(key)
+            if key.app not in self.apps:  # it went while its version was looked up
+                raise UnknownHost(key.app)
             await self._surveys.known(self.apps[key.app].backend)
         except Refusal as refusal:
             look_up.waiters.fail(refusal)
@@ -243,7 +246,7 @@ class StackTable:
             del self._look_ups[key]
 
     def _seat(self, key: Key, version: Version, look_up: _LookUp) -> None:
-        if key.app not in self.apps:  # it went while the version was looked up
+        if key.app not in self.apps:  # or while the engine was surveyed
             look_up.waiters.fail(UnknownHost(key.app))
             return
         stack = self._stack(Key(key.app, version.name), version)
@@ -457,13 +460,21 @@ class StackTable:
             if key in before:
                 continue
             if key.app not in self.apps:
-                self._log.warn(events.STACK_OF_NO_APP, key=key)
-                self._backends[backend].halt(key, True).addErrback(log_mishap, key)
+                self._remove(backend, key)
             else:
                 stack = self._stack(key, one.version or Version(key.name))
                 if stack.state is State.COLD:
                     self._log.info(events.STACK_FOUND, key=key, generation=one.generation, whole=one.whole)
                     stack.adopt(one, self._when_used(key))
+
+    def _remove(self, backend: str, key: Key) -> None:
+        """Halt what belongs to no app. A survey that finds it again meanwhile changes nothing: calls never overlap."""
+        if key in self._leftovers:
+            return
+        self._log.warn(events.STACK_OF_NO_APP, key=key)
+        self._leftovers.add(key)
+        halted = self._backends[backend].halt(key, True).addErrback(log_mishap, key)
+        halted.addCallback(lambda _: self._leftovers.discard(key))
 
     def _when_used(self, key: Key) -> float:
         """Monotonic seconds of the last use; never in the future, whatever the wall clock did meanwhile."""
