@@ -10,10 +10,11 @@ from urllib.parse import quote
 from attrs import frozen
 
 from ..core.history import Start
-from ..core.keys import Ambiguous, Key, unify
+from ..core.keys import GIT_HASH, NAMES, Ambiguous, Key, unify
 from ..core.model import StackSnapshot, Version
 
 STACKS = "/api/v1/stacks"
+_HASH = NAMES[GIT_HASH]
 NO_NAME = "-"  # stands in paths for the name of an app that has one stack only
 
 
@@ -99,10 +100,12 @@ def _sums(stacks: list[StackSnapshot]) -> dict[str, object]:
 
 
 def find(snapshots: Iterable[StackSnapshot], key: Key) -> StackSnapshot | None:
-    """The stack of that key; one commit is found by its short and its long form."""
+    """The stack of that key; one commit is found by its short and its long form. (Only a commit: "pr-1" is not "pr-12".)"""
     stacks = {snapshot.key: snapshot for snapshot in snapshots}
-    name = unify(key.name, (known.name for known in stacks if known.app == key.app)) if key.name else ""
-    return stacks.get(key) or (None if isinstance(name, Ambiguous) else stacks.get(Key(key.app, name)))
+    if key in stacks or not _HASH.fullmatch(key.name):
+        return stacks.get(key)
+    name = unify(key.name, (known.name for known in stacks if known.app == key.app and _HASH.fullmatch(known.name)))
+    return None if isinstance(name, Ambiguous) else stacks.get(Key(key.app, name))
 
 
 def path(key: Key) -> str:
