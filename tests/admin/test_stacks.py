@@ -143,7 +143,7 @@ def test_a_commit_is_found_by_its_short_form_unless_that_is_two() -> None:
 
 def test_a_name_that_begins_like_another_is_another() -> None:
     twelve = evolve(READY, key=Key("quepid", "pr-12"))
-    assert browser((twelve,)).ask("GET", "/api/v1/stacks/quepid/pr-1").status == 404
+    assert browser((twelve,)).call("GET", "/api/v1/stacks/quepid/pr-1").status == 404
 
 
 def test_a_stack_that_is_not_there_is_a_problem_with_a_remedy() -> None:
