@@ -126,7 +126,7 @@ def _crowd(parts: Parts, count: int, log_file: str | None) -> Crowd:
     crew = Crew(
         parts.clock,
         hub,
-        Sockets(parts.reactor, gateway.listen, count),
+        Sockets(gateway.listen, count),
         spawner(parts.reactor),
         lambda slot: Assignment(slot, count, for_workers(parts.configuration), log_file),
         gateway.state,

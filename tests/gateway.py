@@ -54,13 +54,14 @@ class Response:
 
 @define
 class GatewayProcess:
-    """``configuration`` is TOML without [gateway] and [admin]; everything is kept in ``home``."""
+    """``configuration`` is TOML without [gateway] and [admin]; everything is kept in ``home``. ``workers`` are processes."""
 
     home: Path
     configuration: str
     environment: Mapping[str, str] = field(factory=dict)
     port: int = field(factory=free_port)
     admin_port: int = field(factory=free_port)
+    workers: int = 0
     process: subprocess.Popen[bytes] | None = None
 
     @property
@@ -72,11 +73,7 @@ class GatewayProcess:
         return (self.home / "gateway.log").read_text(errors="replace")
 
     def start(self, ready: bool = True) -> GatewayProcess:
-        self.file.write_text(
-            f'[gateway]\nlisten = ["tcp:{self.port}:interface=127.0.0.1"]\nstate = "{self.home}/state"\n'
-            f'[admin]\nlisten = "tcp:{self.admin_port}:interface=127.0.0.1"\ntoken = "{TOKEN}"\n'
-            f'[log]\nlevel = "debug"\n' + self.configuration
-        )
+        self.write()
         with (self.home / "gateway.log").open("ab") as log:
             self.process = subprocess.Popen(
                 [COMMAND, "run", "--config", self.file, *([f"--reactor={REACTOR}"] if REACTOR else [])],
@@ -90,6 +87,21 @@ class GatewayProcess:
         if ready:
             eventually(self.answers, what="the gateway's health")
         return self
+
+    def write(self) -> None:
+        self.file.write_text(
+            f'[gateway]\nlisten = ["tcp:{self.port}:interface=127.0.0.1"]\nstate = "{self.home}/state"\n'
+            f"workers = {self.workers}\n"
+            f'[admin]\nlisten = "tcp:{self.admin_port}:interface=127.0.0.1"\ntoken = "{TOKEN}"\n'
+            f'[log]\nlevel = "debug"\n' + self.configuration
+        )
+
+    def reload(self, configuration: str) -> None:
+        """SIGHUP with another configuration."""
+        assert self.process is not None
+        self.configuration = configuration
+        self.write()
+        self.process.send_signal(signal.SIGHUP)
 
     def answers(self) -> bool:
         assert self.process is not None
@@ -133,6 +145,11 @@ class GatewayProcess:
         """Name of the version -> what the admin listener says of its stack."""
         listed = json.loads(self.admin("/api/v1/stacks").body)
         return {stack["name"]: stack for stack in listed["stacks"]}
+
+    def crew(self) -> list[dict[str, Any]]:
+        """What the admin listener says of the workers."""
+        workers: list[dict[str, Any]] = json.loads(self.admin("/stats").body)["workers"]
+        return workers
 
     def state(self, name: str) -> str:
         return str(self.stacks().get(name, {}).get("state", "cold"))
@@ -182,9 +199,11 @@ async def read_response(reader: asyncio.StreamReader) -> Response:
 
 
 @contextmanager
-def gateway(home: Path, configuration: str, environment: Mapping[str, str] | None = None) -> Iterator[GatewayProcess]:
+def gateway(
+    home: Path, configuration: str, environment: Mapping[str, str] | None = None, workers: int = 0
+) -> Iterator[GatewayProcess]:
     """A gateway that runs, and is ended with the block."""
-    running = GatewayProcess(home, configuration, environment or {})
+    running = GatewayProcess(home, configuration, environment or {}, workers=workers)
     try:
         yield running.start()
     finally:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 
-from attrs import frozen
+from attrs import field, frozen
 
 _FIELDS = {
     "tcp": {"port", "interface", "backlog"},
@@ -18,15 +19,14 @@ HELP = '"tcp:8080", "tcp:8080:interface=127.0.0.1", "unix:/run/gateway.sock" or 
 
 @frozen
 class Listen:
-    """An endpoint string taken apart. ``port``, ``interface`` and ``backlog`` are of TCP; ``interface`` "" is every one.
-    ``path`` is of a UNIX socket."""
+    """An endpoint string taken apart. ``port`` and ``interface`` are of TCP; ``interface`` "" is every one. ``fields`` is all
+    that it says, by name, checked as far as the rest of it needs."""
 
     text: str
     kind: str
     port: int | None = None
     interface: str = ""
-    backlog: int | None = None  # connections that may wait to be accepted
-    path: str = ""
+    fields: Mapping[str, str] = field(factory=dict, eq=False, repr=False)
 
     def collides(self, other: Listen) -> bool:
         """Whether both cannot be listened on at once."""
@@ -59,18 +59,19 @@ def parse(text: str) -> Listen:
             raise ValueError(f'"{text}" needs a domain (INET, INET6, UNIX) and either index= or name=')
         if "index" in fields and not _decimal(fields["index"]):
             raise ValueError(f'"{text}": "{fields["index"]}" is not an index')
-        return Listen(text, kind)
+        return Listen(text, kind, fields=fields)
+    if "backlog" in fields and not _decimal(fields["backlog"]):
+        raise ValueError(f'"{text}": "{fields["backlog"]}" is not a number of connections')
+    if "mode" in fields and not re.fullmatch("[0-7]{3,4}", fields["mode"]):
+        raise ValueError(f'"{text}": "{fields["mode"]}" is no file mode: write one such as 660')
     if not fields.get(_POSITIONAL[kind]):
         raise ValueError(f'"{text}" names no {_POSITIONAL[kind]}: write one such as {HELP}')
     if kind == "unix":
-        return Listen(text, kind, path=fields["address"])
+        return Listen(text, kind, fields=fields)
     port = fields["port"]
     if not _decimal(port) or int(port) > 65535:
         raise ValueError(f'"{text}": "{port}" is not a port: write a number from 0 to 65535')
-    backlog = fields.get("backlog")
-    if backlog is not None and not _decimal(backlog):
-        raise ValueError(f'"{text}": "{backlog}" is not a number of connections')
-    return Listen(text, kind, int(port), fields.get("interface", ""), None if backlog is None else int(backlog))
+    return Listen(text, kind, int(port), fields.get("interface", ""), fields)
 
 
 def _decimal(text: str) -> bool:

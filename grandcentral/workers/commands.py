@@ -44,6 +44,8 @@ class Wake(amp.Command):
         (b"generation", amp.Integer(optional=True)),
         (b"host", amp.Unicode(optional=True)),
         (b"port", amp.Integer(optional=True)),
+        (b"started", amp.Float(optional=True)),  # and the phases of that start, in seconds: as a Ticket has them, in JSON
+        (b"phases", amp.Unicode(optional=True)),
         (b"refusal", amp.String(optional=True)),
     ]
 

@@ -13,6 +13,7 @@ from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from twisted.internet.task import deferLater
 from twisted.logger import Logger
+from twisted.python.failure import Failure
 
 from .. import events
 from .assignment import Assignment
@@ -71,7 +72,7 @@ class Crew:
     _alive: Callable[[int], bool] = alive
     _slots: list[Slot] = field(init=False)
     _stopping: bool = field(default=False, init=False)
-    _rolling: Deferred[None] | None = field(default=None, init=False)
+    _rolling: bool = field(default=False, init=False)
     _log = Logger(namespace="grandcentral.workers")
 
     def __attrs_post_init__(self) -> None:
@@ -94,8 +95,8 @@ class Crew:
 
     def roll(self) -> None:
         """Replace, one after the other, the workers that are not as they would be if they were started now."""
-        if self._rolling is None:
-            self._rolling = Deferred.fromCoroutine(self._roll())
+        if not self._rolling:
+            Deferred.fromCoroutine(self._roll()).addErrback(self._bug)
 
     async def stop(self, grace: float) -> None:
         """End them all. Fires when they have; those that take longer than ``grace`` and a little more are killed."""
@@ -224,18 +225,22 @@ class Crew:
     # -- waiting ----------------------------------------------------------------------------------------------------------
 
     async def _roll(self) -> None:
+        self._rolling = True
         try:
             while not self._stopping and (slot := self._outdated()) is not None:
                 if not await self._replace(slot):
                     await deferLater(self._clock, LONGEST_DELAY)
         finally:
-            self._rolling = None
+            self._rolling = False
 
     async def _replace(self, slot: Slot) -> bool:
         """Whether a new worker serves instead of the old."""
         successor = self._fill(slot)
         await self._until(lambda: slot.successor is not successor, READY_WITHIN + SLACK)
         return successor is not None and slot.member is successor
+
+    def _bug(self, failure: Failure) -> None:
+        self._log.failure(events.BUG, failure, incident="-", what="replacing workers")
 
     def _outdated(self) -> Slot | None:
         for slot in self._slots:

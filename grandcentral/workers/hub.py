@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
@@ -150,6 +151,15 @@ class Hub:
         return answer.addCallbacks(lambda box: not box["busy"], lambda _: False)
 
 
+_ROUTE = ("key", "generation", "host", "port", "started", "phases")
+
+
+def _shown(ticket: Ticket) -> dict[str, Any]:
+    here = ticket.endpoint
+    route = (str(ticket.key), ticket.generation, here.host, here.port, ticket.started, json.dumps(dict(ticket.phases)))
+    return {**dict(zip(_ROUTE, route, strict=True)), "refusal": None}
+
+
 class HubLine(Line):
     """A line to one worker."""
 
@@ -187,10 +197,7 @@ class HubLine(Line):
 
         def ready(ticket: Ticket) -> None:
             self._waking.discard(waking)
-            here = ticket.endpoint
-            answered.callback(
-                {"key": str(ticket.key), "generation": ticket.generation, "host": here.host, "port": here.port, "refusal": None}
-            )
+            answered.callback(_shown(ticket))
 
         def refused(failure: Failure) -> None:
             self._waking.discard(waking)
@@ -199,9 +206,7 @@ class HubLine(Line):
                 if not failure.check(CancelledError):  # the line broke: nobody hears the answer
                     self._log.failure(events.BUG, failure, incident="-", what=f"waking {key} for a worker")
                 refusal = ShuttingDown(retry_after=1)
-            answered.callback(
-                {"key": None, "generation": None, "host": None, "port": None, "refusal": refusals.encode(refusal)}
-            )
+            answered.callback({**dict.fromkeys(_ROUTE), "refusal": refusals.encode(refusal)})
 
         waking.addCallbacks(ready, refused)
         return answered

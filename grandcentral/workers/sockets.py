@@ -7,14 +7,12 @@ endpoints (UNIX sockets, systemd's) are one socket that all workers accept from.
 
 from __future__ import annotations
 
+import errno
 import os
 import socket
 from collections.abc import Sequence
-from pathlib import Path
-from typing import Any
 
-from twisted.internet.endpoints import serverFromString
-from twisted.internet.protocol import Factory
+from twisted.internet.endpoints import AdoptedStreamServerEndpoint, serverFromString
 
 from ..config import endpoints
 
@@ -24,12 +22,10 @@ BACKLOG = 1024  # connections; the kernel's own limit (net.core.somaxconn) appli
 class Sockets:
     """The sockets of ``slots`` workers. Everything here raises OSError."""
 
-    def __init__(self, reactor: Any, listen: Sequence[str], slots: int) -> None:
-        self._reactor = reactor
+    def __init__(self, listen: Sequence[str], slots: int) -> None:
         self._listen = {text: endpoints.parse(text) for text in listen}
         self._sockets: dict[tuple[str, int], socket.socket] = {}
         self._slots = slots
-        self._ports: list[Any] = []  # of Twisted, which accept nobody: they remove their UNIX socket in the end
 
     def open(self) -> None:
         """All of them, and at once, so that it is known whether they can be had. Nobody else may listen there."""
@@ -43,11 +39,10 @@ class Sockets:
     def recover(self, text: str, slot: int, descriptor: int) -> None:
         """Keep the socket that a worker of an earlier gateway has sent us, unless we have one."""
         listen = self._listen.get(text)
-        place = (text, slot if listen is not None and listen.kind == "tcp" else 0)
-        if listen is None or slot >= self._slots or place in self._sockets:
+        if listen is None or slot >= self._slots or _place(listen, slot) in self._sockets:
             os.close(descriptor)
         else:
-            self._sockets[place] = socket.socket(fileno=descriptor)
+            self._sockets[_place(listen, slot)] = socket.socket(fileno=descriptor)
 
     def descriptors(self, slot: int) -> list[int]:
         """Those for one worker, in the order of the configuration; what is missing is made."""
@@ -57,34 +52,32 @@ class Sockets:
         for one in self._sockets.values():
             one.close()
         self._sockets.clear()
-        for port in self._ports:
-            port.stopListening()
         for listen in self._listen.values():
-            if listen.kind == "unix":
-                Path(listen.path).unlink(missing_ok=True)
+            if listen.kind == "unix" and os.path.exists(listen.fields["address"]):
+                os.unlink(listen.fields["address"])
 
     def _socket(self, listen: endpoints.Listen, slot: int) -> socket.socket:
-        place = (listen.text, slot if listen.kind == "tcp" else 0)
+        place = _place(listen, slot)
         if place not in self._sockets:
-            self._sockets[place] = self._tcp(listen) if listen.kind == "tcp" else self._by_twisted(listen)
+            match listen.kind:
+                case "tcp":
+                    others = [one for (text, _), one in self._sockets.items() if text == listen.text]
+                    made = _bound(listen, others[0].getsockname()[1] if others else listen.port or 0)  # port 0: one for all
+                    made.listen(_backlog(listen))
+                case "unix":
+                    made = _unix(listen)
+                case _:
+                    made = _inherited(listen)
+            self._sockets[place] = made
         return self._sockets[place]
 
-    def _tcp(self, listen: endpoints.Listen) -> socket.socket:
-        others = [one for (text, _), one in self._sockets.items() if text == listen.text]
-        made = _bound(listen, others[0].getsockname()[1] if others else listen.port or 0)  # port 0: one for all
-        made.listen(listen.backlog or BACKLOG)
-        return made
 
-    def _by_twisted(self, listen: endpoints.Listen) -> socket.socket:
-        made: list[Any] = []
-        failed: list[Any] = []
-        serverFromString(self._reactor, listen.text).listen(Factory()).addCallbacks(made.append, failed.append)
-        if failed:
-            error = failed[0].value
-            raise getattr(error, "socketError", error)
-        made[0].stopReading()
-        self._ports.append(made[0])
-        return socket.socket(fileno=os.dup(made[0].fileno()))
+def _place(listen: endpoints.Listen, slot: int) -> tuple[str, int]:
+    return listen.text, slot if listen.kind == "tcp" else 0
+
+
+def _backlog(listen: endpoints.Listen) -> int:
+    return int(listen.fields.get("backlog", BACKLOG))
 
 
 def _bound(listen: endpoints.Listen, port: int, alone: bool = False) -> socket.socket:
@@ -99,3 +92,31 @@ def _bound(listen: endpoints.Listen, port: int, alone: bool = False) -> socket.s
         made.close()
         raise
     return made
+
+
+def _unix(listen: endpoints.Listen) -> socket.socket:
+    """As Twisted's own UNIX endpoints have it: for everybody, unless ``mode`` says otherwise."""
+    path, made = listen.fields["address"], socket.socket(socket.AF_UNIX)
+    try:
+        if os.path.exists(path):
+            with socket.socket(socket.AF_UNIX) as probe:
+                if probe.connect_ex(path) != errno.ECONNREFUSED:
+                    raise OSError(errno.EADDRINUSE, os.strerror(errno.EADDRINUSE))
+            os.unlink(path)  # of a gateway that was killed
+        made.bind(path)
+        os.chmod(path, int(listen.fields.get("mode", "666"), 8))
+        made.listen(_backlog(listen))
+    except OSError:
+        made.close()
+        raise
+    return made
+
+
+def _inherited(listen: endpoints.Listen) -> socket.socket:
+    """The one that systemd has opened for us (sd_listen_fds(3))."""
+    try:
+        endpoint = serverFromString(None, listen.text)  # Twisted has taken the list from the environment already
+    except (KeyError, IndexError):
+        raise OSError(errno.EBADF, "systemd has given us no such socket") from None
+    assert isinstance(endpoint, AdoptedStreamServerEndpoint)
+    return socket.socket(fileno=os.dup(endpoint.fileno))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, Protocol
 
@@ -140,6 +141,7 @@ class RemoteStacks:
             self._refused(key, _decoded(key, answer["refusal"]))
             return
         ticket = self._open(Key.parse(answer["key"]), answer["generation"], Endpoint(answer["host"], answer["port"]))
+        ticket.started, ticket.phases = answer["started"], json.loads(answer["phases"])
         self._doors[key] = ticket
         self._progress.pop(key, None)
         waiters = self._held.pop(key, None)

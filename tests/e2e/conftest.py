@@ -50,14 +50,14 @@ def serve(tmp_path: Path, repository: Repository) -> Iterator[Serve]:
     """Starts a gateway over the repository, with more configuration if given; everything it started is stopped at the end."""
     with ExitStack() as stack:
 
-        def start(more: str = "", app: str = "") -> GatewayProcess:
+        def start(more: str = "", app: str = "", workers: int = 0) -> GatewayProcess:
             home = tmp_path / "gateway"
             home.mkdir(exist_ok=True)
             configuration = (
                 f'[apps.app]\nhost = "{{version}}.review.localhost"\nversion = "git-hash"\ngit = "{repository.path}"\n'
                 f'command = "exec python3 application.py"\n{app}\n{more}'
             )
-            running = stack.enter_context(gateway(home, configuration))
+            running = stack.enter_context(gateway(home, configuration, workers=workers))
             stack.callback(stop_everything, running)
             return running
 
