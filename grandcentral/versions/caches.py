@@ -60,7 +60,7 @@ class Flights(Generic[T]):
     _flights: dict[str, Deferred[T]] = field(factory=dict)
 
     def join(self, name: str, start: Callable[[], Deferred[T]]) -> Deferred[T]:
-        waiter: Deferred[T] = Deferred(lambda gone: self._waiting[name].remove(gone))
+        waiter: Deferred[T] = Deferred(lambda gone: self._leave(gone, name))
         if name in self._waiting:
             self._waiting[name].append(waiter)
         else:
@@ -71,10 +71,18 @@ class Flights(Generic[T]):
             flight.addBoth(self._land, name)
         return waiter
 
+    def _leave(self, gone: Deferred[T], name: str) -> None:
+        """Not there any more, if one who was answered just before takes the others with him."""
+        waiting = self._waiting.get(name, [])
+        if gone in waiting:
+            waiting.remove(gone)
+
     def _land(self, result: T | Failure, name: str) -> None:
         """The list goes first: a waiter who asks again when he is fired starts a new flight."""
         self._flights.pop(name, None)
         for waiter in self._waiting.pop(name):
+            if waiter.called:
+                continue
             if isinstance(result, Failure):
                 waiter.errback(Failure(result.value))
             else:

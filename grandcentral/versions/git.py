@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import os
 import shutil
+from math import inf
 from typing import Any
 
 from attrs import define, field, frozen
-from twisted.internet.defer import Deferred, fail, succeed
+from twisted.internet.defer import Deferred, DeferredSemaphore, fail, succeed
 from twisted.internet.error import ProcessDone
 from twisted.internet.protocol import ProcessProtocol
 from twisted.python.failure import Failure
@@ -18,8 +19,12 @@ from ..core.keys import Key
 from ..core.model import Version
 from ..errors import AmbiguousVersion, InvalidVersion, RegistryUnavailable, UnknownVersion
 from ..interfaces import IVersions
+from .caches import Cache, Flights
 
 ABSENCE_LASTS = 2.0  # seconds: a commit that was only just made must not stay unknown
+REMEMBERED = 2000  # spellings in each cache
+LOOKS = 256  # names looked up at once; beyond that, what is known is answered from memory and the rest is refused
+PROCESSES = 4  # of git at once, for each repository
 ANSWER_WITHIN = 10.0  # seconds for one git process; a repository on a dead network drive never answers
 
 
@@ -27,8 +32,9 @@ ANSWER_WITHIN = 10.0  # seconds for one git process; a repository on a dead netw
 class GitVersions:
     """The commits of one repository, by 7 to 40 of their digits; branches and tags are not asked for.
 
-    What was found is remembered for good, for a commit never changes; what was absent for :data:`ABSENCE_LASTS`. All who
-    ask for one name at once share one look. Nothing is written to the repository.
+    What was found is remembered, for a commit never changes; what was absent for :data:`ABSENCE_LASTS`. All who ask for one
+    name at once share one look, and few looks run at once, for names come from whoever types them. Nothing is written to the
+    repository.
 
     :param reactor: IReactorProcess and IReactorTime.
     :param repository: path of a bare repository, or of a work tree with its ``.git``.
@@ -38,39 +44,33 @@ class GitVersions:
         self._reactor = reactor
         self._app = app
         self._repository = os.path.abspath(os.path.expanduser(repository))
-        self._known: dict[str, Version] = {}
-        self._absent: dict[str, float] = {}  # name -> until when, by the reactor's clock
-        self._looks: dict[str, list[Deferred[Version]]] = {}
+        self._known: Cache[Version] = Cache(reactor, REMEMBERED)
+        self._absent: Cache[bool] = Cache(reactor, REMEMBERED)
+        self._looks: Flights[Version] = Flights()
+        self._running = DeferredSemaphore(PROCESSES)
 
     def resolve(self, name: str) -> Deferred[Version]:
         if not git.ABBREVIATION.fullmatch(name):
             return fail(InvalidVersion(name))
-        if name in self._known:
-            return succeed(self._known[name])
-        now = self._reactor.seconds()
-        self._absent = {absent: until for absent, until in self._absent.items() if until > now}
-        if name in self._absent:
+        if (version := self._known.fresh(name)) is not None:
+            return succeed(version)
+        if self._absent.fresh(name):
             return fail(self._unknown(name))
-        waiter: Deferred[Version] = Deferred(lambda gone: self._looks[name].remove(gone))
-        if name in self._looks:
-            self._looks[name].append(waiter)
-        else:
-            self._looks[name] = [waiter]
-            Deferred.fromCoroutine(self._look(name)).addBoth(self._answer, name)
-        return waiter
-
-    def _answer(self, result: Version | Failure, name: str) -> None:
-        if isinstance(result, Version):
-            self._known[name] = self._known[result.name] = result
-        elif result.check(UnknownVersion):
-            self._absent[name] = self._reactor.seconds() + ABSENCE_LASTS
-        for waiter in self._looks.pop(name):
-            if isinstance(result, Failure):
-                waiter.errback(Failure(result.value))
-            else:
-                waiter.callback(result)
+        return self._looks.join(name, lambda: Deferred.fromCoroutine(self._look(name)))
 
     async def _look(self, name: str) -> Version:
+        if len(self._looks) > LOOKS:
+            raise RegistryUnavailable(f"git is being asked about {LOOKS} names in {self._repository} already.")
+        try:
+            version = await self._find(name)
+        except UnknownVersion:
+            self._absent.set(name, True, ABSENCE_LASTS)
+            raise
+        for spelling in {name, version.name}:
+            self._known.set(spelling, version, inf)
+        return version
+
+    async def _find(self, name: str) -> Version:
         # Not `rev-parse NAME`: a branch that is called like a hash would win over the commit.
         objects = await self._git("rev-parse", f"--disambiguate={name}")
         types = await self._git("cat-file", "--batch-check=%(objectname) %(objecttype)", stdin=objects) if objects else ""
@@ -88,6 +88,10 @@ class GitVersions:
 
     async def _git(self, *arguments: str, stdin: str = "") -> str:
         """What that git command prints. Raises RegistryUnavailable if it does not work."""
+        async with self._running:
+            return await self._talk(arguments, stdin)
+
+    async def _talk(self, arguments: tuple[str, ...], stdin: str) -> str:
         executable = shutil.which("git")
         if executable is None:
             raise RegistryUnavailable(git.NOT_INSTALLED)

@@ -71,6 +71,17 @@ def test_one_who_leaves_leaves_alone() -> None:
     assert stayed == [1]
 
 
+def test_one_who_is_answered_may_take_the_others_with_him() -> None:
+    flights: Flights[int] = Flights()
+    flight: Deferred[int] = Deferred()
+    first, second = flights.join("a", lambda: flight), flights.join("a", lambda: flight)
+    left = outcome(second)
+    first.addCallback(lambda _: second.cancel())
+    flight.callback(1)
+    assert [type(error) for error in left] == [CancelledError]
+    assert first.called
+
+
 def test_one_who_asks_again_when_answered_starts_a_new_flight() -> None:
     flights: Flights[int] = Flights()
     first: Deferred[int] = Deferred()

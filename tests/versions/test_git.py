@@ -11,11 +11,15 @@ from pathlib import Path
 
 import pytest
 import pytest_twisted
-from twisted.internet import reactor
+from twisted.internet import reactor, task
+from twisted.internet.error import ProcessDone
+from twisted.internet.protocol import ProcessProtocol
+from twisted.internet.testing import StringTransport
+from twisted.python.failure import Failure
 
 from grandcentral.core import git
 from grandcentral.errors import InvalidVersion, RegistryUnavailable, UnknownVersion
-from grandcentral.versions.git import ABSENCE_LASTS, GitVersions
+from grandcentral.versions.git import ABSENCE_LASTS, LOOKS, PROCESSES, GitVersions
 
 from ..contracts.versions import ABSENT, VersionsContract
 
@@ -165,6 +169,44 @@ async def test_an_absent_commit_is_found_soon_after_it_was_made(repository: Repo
         await repository.versions.resolve(commit)
     repository.forget()
     assert (await repository.versions.resolve(commit)).commit == commit
+
+
+class FakeProcessTransport(StringTransport):
+    def closeStdin(self) -> None:
+        """Nobody reads it."""
+
+    def signalProcess(self, number: str) -> None:
+        """Nobody dies of it."""
+
+
+class ManyProcesses(task.Clock):
+    """Processes that run until the test ends them, saying nothing."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.running: list[ProcessProtocol] = []
+
+    def spawnProcess(self, protocol: ProcessProtocol, *arguments: object) -> object:
+        self.running.append(protocol)
+        protocol.makeConnection(FakeProcessTransport())
+        return protocol.transport
+
+    def end_one(self) -> None:
+        self.running.pop(0).processEnded(Failure(ProcessDone(0)))
+
+
+def test_hashes_that_somebody_makes_up_do_not_become_as_many_processes() -> None:
+    reactor = ManyProcesses()
+    versions = GitVersions(reactor, "app", "/repository")
+    refused: list[type[BaseException]] = []
+    for number in range(LOOKS + 10):
+        versions.resolve(f"{number:07x}").addErrback(lambda failure: refused.append(failure.type))
+    assert len(reactor.running) == PROCESSES
+    assert refused == [RegistryUnavailable] * 10
+    for _ in range(LOOKS):
+        reactor.end_one()
+    assert reactor.running == []
+    assert refused[10:] == [UnknownVersion] * LOOKS
 
 
 @pytest.mark.parametrize("name", ["", "abcdef", "ABCDEF1", "--all", "HEAD", "abcdef1^", "a" * 41, "abcdef1\n"])
