@@ -205,7 +205,9 @@ class DockerBackend:
         # Looks twice: a container that died after a first look and before it was watched would never be missed. What is
         # whole at a second look, after it was entered, is watched from then on.
         containers = await self._containers()
-        entered = [self._enter(found, containers) for found in survey(containers, ()) if found.whole]
+        # What was watched before stays so: its death is told by its event, whoever asked for this survey.
+        new = [found for found in survey(containers, ()) if found.whole and found.key not in self._watches]
+        entered = [self._enter(found, containers) for found in new]
         containers = await self._containers()
         networks = await self._calls.quick(partial(verbs.networks, instance=self._instance))
         volumes = await self._calls.quick(partial(verbs.volumes, instance=self._instance))
@@ -217,14 +219,13 @@ class DockerBackend:
         return stacks
 
     def _enter(self, found: Found, containers: list[Seen]) -> Watch:
-        """The watch of a stack that was found: a new one, unless there is one already."""
-        if found.key not in self._watches:
-            stack = by_key(containers)[found.key]
-            tasks = Roster.parse(stack[0].labels[SERVICES]).tasks
-            watch = Watch(found.key, found.generation, tasks, {one.id: one.service for one in stack})
-            watch.ended = partial(self._lost, watch)
-            self._watches[found.key] = watch
-        return self._watches[found.key]
+        """Watch a stack that was found."""
+        stack = by_key(containers)[found.key]
+        tasks = Roster.parse(stack[0].labels[SERVICES]).tasks
+        watch = Watch(found.key, found.generation, tasks, {one.id: one.service for one in stack})
+        watch.ended = partial(self._lost, watch)
+        self._watches[found.key] = watch
+        return watch
 
     def logs(self, key: Key, lines: int) -> Deferred[tuple[LogTail, ...]]:
         return Deferred.fromCoroutine(self._logs(key, lines))
