@@ -7,6 +7,7 @@ format is the name and the fields.
 from __future__ import annotations
 
 # Each constant is the format; observe/ finds the name by the format, so no two may be equal.
+ACCESS_LOG_FAILED = "lines of the access log {path} are lost: {why}"
 ADMIN_CALL = "{caller}: {call}: {status}"
 ADMIN_LATE_FAILURE = "{verb} {key} was accepted, and failed later: {why}"
 APP_ADDED = "{app} is new in the configuration"

@@ -18,6 +18,7 @@ from .core.model import Endpoint
 from .core.routing import Routes
 from .frontends.http import HttpFrontend, HttpSettings
 from .interfaces import IStacks
+from .observe.access import AccessLog
 from .relay.dialling import dialler
 from .wire.http1_fields import HeadLimits
 
@@ -47,7 +48,9 @@ class MonotonicClock:
 
 def http_frontend(reactor: Any, clock: MonotonicClock, stacks: IStacks, configuration: Configuration) -> HttpFrontend:
     """The frontend for these stacks, as the configuration has it."""
-    return HttpFrontend(stacks, Routes(configuration.apps), clock, connector(reactor), http_settings(configuration))
+    settings, log = http_settings(configuration), configuration.log
+    requests = None if log.access == "off" else AccessLog(clock, log.access, log.access_format, settings.trusted_proxies)
+    return HttpFrontend(stacks, Routes(configuration.apps), clock, connector(reactor), settings, log=requests)
 
 
 def http_settings(configuration: Configuration) -> HttpSettings:

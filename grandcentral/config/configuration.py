@@ -56,6 +56,8 @@ class Registry:
 class Log:
     format: str  # "text" or "json"
     level: str  # as twisted.logger.LogLevel names them
+    access: str = "off"  # where the access log goes: a path, "-" for standard output, or "off"
+    access_format: str = "combined"  # or "json"
 
 
 @frozen

@@ -170,6 +170,13 @@ def _path(value: object, surroundings: Surroundings) -> Path:
 PATH = Kind("path", _path, str)
 
 
+def _access_log(value: object, surroundings: Surroundings) -> str:
+    return value if isinstance(value, str) and value in ("-", "off") else str(_path(value, surroundings))
+
+
+ACCESS_LOG = Kind('path, `"-"` or `"off"`', _access_log)
+
+
 def several(kind: Kind, plural: str, empty: bool = False) -> Kind:
     """A list of them, or a single one by itself. Read as a tuple, without doubles."""
 

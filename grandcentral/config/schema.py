@@ -17,6 +17,7 @@ from ..core.compose.keys import FLAGS
 from ..core.keys import GIT_HASH, NAME
 from ..core.model import App, IdlePolicy, Limits, ReadyPolicy
 from .kinds import (
+    ACCESS_LOG,
     BOOLEAN,
     HOST,
     LISTEN,
@@ -282,8 +283,8 @@ HTTP = Table(
         Setting(
             "tracing",
             BOOLEAN,
-            "Give requests that bring no valid `traceparent` a new one (W3C Trace Context), which the gateway's own answers and "
-            "its access log name too. It says that the trace is recorded: applications that leave that to the caller then "
+            "Give requests that bring no valid `traceparent` a new one (W3C Trace Context), which the gateway's own answers "
+            "and its access log name too. It says that the trace is recorded: applications that leave that to the caller then "
             "record everything. A valid one is always passed on.",
             False,
         ),
@@ -293,10 +294,23 @@ HTTP = Table(
 
 LOG = Table(
     "log",
-    "The log, on standard output.",
+    "The log, on standard output, and the log of requests.",
     (
         Setting("format", choice("text", "json"), "Lines for people, or one JSON object a line.", "text"),
         Setting("level", choice("debug", "info", "warn", "error", "critical"), "What is less than this is not logged.", "info"),
+        Setting(
+            "access",
+            ACCESS_LOG,
+            'A line for each request: the file that it goes to, `"-"` for standard output, or `"off"`. The file may be moved '
+            "away at any time: a new one is begun.",
+            "off",
+        ),
+        Setting(
+            "access_format",
+            choice("combined", "json"),
+            "As Apache and nginx have it, with the gateway's own facts behind; or one JSON object a line.",
+            "combined",
+        ),
     ),
     environment=True,
 )

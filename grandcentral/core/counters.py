@@ -63,8 +63,8 @@ class HttpCounters:
     turned_away: int = 0  # connections beyond a limit
     unlogged: int = 0  # lines that the access log had no room for
 
-    def first(self, method: bytes, status: int) -> None:
-        """Count an answer that ``answers`` has no entry for: the slow path of ``answers[method, status] += 1``."""
+    def count(self, method: bytes, status: int) -> None:
+        """One more answer. The hot path increments ``answers`` itself, and comes here when there is no entry yet."""
         kind = (method if method in METHODS else OTHER, status)
         self.answers[kind] = self.answers.get(kind, 0) + 1
 

@@ -43,6 +43,7 @@ class RequestFields(FieldBlock):
 
     host: bytes
     expects: bool  # 100-continue
+    logged: bytes = b""  # what an access log says of them, kept for the next request that has the same
 
 
 @define(eq=False)

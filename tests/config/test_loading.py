@@ -176,7 +176,7 @@ def test_everything_wrong_is_found_in_one_pass_with_its_line(place: Path) -> Non
     [
         ("[limit]", 'gateway.toml:1: limit: is no table of the configuration; did you mean "limits"?'),
         ("[limits]\nmax_stack = 3", 'gateway.toml:2: limits.max_stack: is no key of the configuration; did you mean "max_s'),
-        ("[log]\nxyz = 3", "gateway.toml:2: log.xyz: is no key of the configuration; there is format, level"),
+        ("[log]\nxyz = 3", "gateway.toml:2: log.xyz: is no key of the configuration; there is access, access_format, format"),
         ("limits = 3", "gateway.toml:1: limits: must be a table, [limits], not a number"),
         ("apps = 3", "gateway.toml:1: apps: must be a table of tables, [apps.NAME], not a number"),
         ('[limits]\nmax_stacks = "3"', "gateway.toml:2: limits.max_stacks: must be a whole number of at least 1"),

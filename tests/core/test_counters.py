@@ -56,7 +56,7 @@ def test_counters_travel_as_json(one: HttpCounters) -> None:
 def test_methods_that_clients_invent_are_one() -> None:
     counted = HttpCounters()
     for method in (b"GET", b"BREW", b"STEEP", b"GET"):
-        counted.first(method, 200)
+        counted.count(method, 200)
     assert counted.answers == {(b"GET", 200): 2, (OTHER, 200): 2}
 
 

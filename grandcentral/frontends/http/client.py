@@ -187,8 +187,9 @@ class ClientConnection:
 
     def _reject(self, reason: Refusal) -> None:
         """This is no request that we serve, so what follows is none either."""
-        self._front.counters.first(b"", reason.status)
-        self.say(refused(reason, PROGRAM), closes=True)
+        answer = refused(reason, PROGRAM)
+        self._front.rejected(self.peer, answer)
+        self.say(answer, closes=True)
 
     def cut(self, orderly: bool) -> None:
         """End the connection inside an answer.

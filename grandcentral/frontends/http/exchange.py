@@ -297,7 +297,7 @@ class Exchange:
         try:
             answers[self.head.method, head.status] += 1
         except KeyError:
-            front.counters.first(self.head.method, head.status)
+            front.counters.count(self.head.method, head.status)
         if done:
             self._complete()
         elif not client.blocked:
@@ -393,7 +393,7 @@ class Exchange:
 
     def _say(self, answer: Answer) -> None:
         client = self.client
-        self._front.counters.first(self.head.method, answer.status)
+        self._front.counters.count(self.head.method, answer.status)
         if self.body is not None and not self._touched and client.buffer:
             try:
                 self._take(self.body, client.take_buffer())  # a small body that is here already need not cost the connection
@@ -466,6 +466,7 @@ class Exchange:
             self.misunderstood("It switched to a protocol that was not asked for.")
             return
         self.tunnel = self.started = True
+        self._front.counters.count(self.head.method, head.status)
         self._ticket.stream_opened(self._front.seconds())
         self.tunnel_down(response(head, False, False, b"") + data)
         self.tunnel_up(client.take_buffer())

@@ -22,12 +22,15 @@ from ...core.forwarding import plain_address, trusted
 from ...core.keys import Key
 from ...core.model import Endpoint
 from ...core.routing import Unrouted
+from ...core.serving import Served
 from ...interfaces import IStacks
 from ...relay.pool import Connect, Pool
+from .answers import Answer
 from .client import ClientConnection
 from .crowd import Crowd
 from .exchange import Exchange
 from .proxied import ProxiedConnection
+from .recorded import NoLog, RecordedExchange, Rejected, RequestLog
 from .settings import HttpSettings
 from .upstream import UpstreamConnection, UpstreamFactory
 
@@ -50,6 +53,7 @@ class HttpFrontend:
     :param clock: monotonic ``seconds()`` and ``callLater``.
     :param connect: opens connections to endpoints.
     :param wall: the time of day, in seconds since the epoch, for Date fields.
+    :param log: where every request is noted when it is over; it is started and stopped with the frontend.
     """
 
     noisy = False
@@ -63,6 +67,7 @@ class HttpFrontend:
         connect: Connect,
         settings: HttpSettings | None = None,
         wall: Callable[[], float] = time.time,
+        log: RequestLog | None = None,
     ) -> None:
         self.stacks = stacks
         self.routes = routes
@@ -74,7 +79,8 @@ class HttpFrontend:
         self.clients: set[ClientConnection] = set()
         self.crowd = Crowd()
         self.counters = HttpCounters()
-        self.exchange: type[Exchange] = Exchange
+        self.exchange: type[Exchange] = Exchange if log is None else RecordedExchange
+        self._requests: RequestLog = log or NoLog()
         self.stopping = False  # every answer is the last on its connection
         self.refusing = False  # new requests are refused
         self.date = b""
@@ -93,6 +99,7 @@ class HttpFrontend:
 
     def start(self) -> None:
         """Begin to look for what is overdue. Connections are taken by whoever listens with this factory."""
+        self._requests.start()
         self._sweeping.start(SWEEP, now=False)
 
     def retire(self) -> Deferred[None]:
@@ -134,6 +141,16 @@ class HttpFrontend:
         number = token_hex(4)
         self._log.failure(events.BUG, failure, incident=number, what=what)
         return number
+
+    def note(self, served: Served) -> None:
+        """A request is over."""
+        if not self._requests.note(served):
+            self.counters.unlogged += 1
+
+    def rejected(self, peer: str, answer: Answer) -> None:
+        """What a client has sent is no request that we serve."""
+        self.counters.count(b"", answer.status)
+        self.note(Rejected(peer, answer.status, len(answer.body)))
 
     def lost(self, client: ClientConnection) -> None:
         """A client's connection has gone."""
@@ -182,3 +199,4 @@ class HttpFrontend:
         if self._sweeping.running:
             self._sweeping.stop()
         self.pool.close()
+        self._requests.stop()
