@@ -31,11 +31,14 @@ class Engine:
 
     def __init__(self) -> None:
         self.looks: list[list[Seen]] = []
+        self.removing: Deferred[list[str]] = Deferred()
 
     async def quick(self, call: Callable[..., Any]) -> Any:
         what: Any = call
         if what.func is verbs.containers:
             return self.looks.pop(0) if len(self.looks) > 1 else self.looks[0]
+        if what.func is verbs.container_ids:
+            return await self.removing
         return {verbs.networks: {}, verbs.volumes: {}, verbs.look: DIED, verbs.tail: ("last words",)}[what.func]
 
 
@@ -89,3 +92,18 @@ def test_a_death_that_a_later_survey_saw_before_its_event_came_is_still_told(
     assert not survey(backend, engine, [RUNS], [DIED])
     backend._happened(DEATH)
     assert [key for key, _, _ in vanished] == [KEY]
+
+
+def test_what_is_being_halted_is_not_watched_and_its_death_not_told(
+    backend: DockerBackend, engine: Engine, vanished: list[Any]
+) -> None:
+    survey(backend, engine, [RUNS], [RUNS])
+    halted = backend.halt(KEY, grace=False)
+    survey(backend, engine, [RUNS], [RUNS])
+    backend._happened(DEATH)
+    assert vanished == []
+    engine.removing.callback([])
+    assert halted.called
+    survey(backend, engine, [RUNS], [RUNS])
+    backend._happened(DEATH)
+    assert len(vanished) == 1

@@ -65,6 +65,7 @@ class DockerBackend:
         self._events = Events(reactor, base_url, instance, self._happened, self._up, self._down)
         self._watches: dict[Key, Watch] = {}
         self._dying: dict[Key, Watch] = {}  # lost a service; what is to be said of it is being gathered
+        self._halting: set[Key] = set()  # what a survey still sees running is not to be missed
         self._launches: set[Deferred[Endpoint]] = set()
         self._vanished: Vanished = lambda key, generation, mishap: None
         self._returned: Callable[[], None] = lambda: None
@@ -143,7 +144,14 @@ class DockerBackend:
     def halt(self, key: Key, grace: bool) -> Deferred[None]:
         self._watches.pop(key, None)
         self._dying.pop(key, None)
-        return Deferred.fromCoroutine(self._halt(key, grace))
+        self._halting.add(key)
+        halted = Deferred.fromCoroutine(self._halt(key, grace))
+
+        def over(result: Any) -> Any:
+            self._halting.discard(key)
+            return result
+
+        return halted.addBoth(over)
 
     async def _halt(self, key: Key, grace: bool) -> None:
         if grace:
@@ -206,7 +214,8 @@ class DockerBackend:
         # whole at a second look, after it was entered, is watched from then on.
         containers = await self._containers()
         # What was watched before stays so: its death is told by its event, whoever asked for this survey.
-        new = [found for found in survey(containers, ()) if found.whole and found.key not in self._watches]
+        left_alone = self._watches.keys() | self._halting
+        new = [found for found in survey(containers, ()) if found.whole and found.key not in left_alone]
         entered = [self._enter(found, containers) for found in new]
         containers = await self._containers()
         networks = await self._calls.quick(partial(verbs.networks, instance=self._instance))
