@@ -33,6 +33,10 @@ class Engine:
         self.looks: list[list[Seen]] = []
         self.removing: Deferred[list[str]] = Deferred()
 
+    @property
+    def lifecycle(self) -> Any:
+        return self.quick
+
     async def quick(self, call: Callable[..., Any]) -> Any:
         what: Any = call
         if what.func is verbs.containers:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Container, Mapping
 from functools import partial
-from typing import Any
+from typing import Any, TypeVar
 
 from twisted.internet.defer import Deferred
 from twisted.logger import Logger
@@ -25,6 +25,8 @@ from .stream import Events
 from .translate import Condition, exit_status
 from .waiting import Reactor, sleep, together
 from .watch import Watch, obituary, tails
+
+T = TypeVar("T")
 
 AGAIN = (0.02, 1.0)  # seconds between two tries to remove what would not go, at first and at most
 PATIENCE = 60.0  # seconds after which what would not go is an error
@@ -107,12 +109,7 @@ class DockerBackend:
     def launch(self, launch: Launch, report: Report) -> Deferred[Endpoint]:
         launched = Deferred.fromCoroutine(self._launch(launch, report))
         self._launches.add(launched)
-
-        def over(result: Any) -> Any:
-            self._launches.discard(launched)
-            return result
-
-        return launched.addBoth(over)
+        return afterwards(launched, lambda: self._launches.discard(launched))
 
     async def _launch(self, launch: Launch, report: Report) -> Endpoint:
         await self._events.connected()  # a death that nobody hears of would leave us waiting
@@ -145,13 +142,7 @@ class DockerBackend:
         self._watches.pop(key, None)
         self._dying.pop(key, None)
         self._halting.add(key)
-        halted = Deferred.fromCoroutine(self._halt(key, grace))
-
-        def over(result: Any) -> Any:
-            self._halting.discard(key)
-            return result
-
-        return halted.addBoth(over)
+        return afterwards(Deferred.fromCoroutine(self._halt(key, grace)), lambda: self._halting.discard(key))
 
     async def _halt(self, key: Key, grace: bool) -> None:
         if grace:
@@ -298,6 +289,16 @@ class DockerBackend:
 
     def _bug(self, failure: Any) -> None:
         self._log.failure(events.BUG, failure, incident="-", what="the Docker backend lost track of a stack")
+
+
+def afterwards(deferred: Deferred[T], tidy: Callable[[], None]) -> Deferred[T]:
+    """``tidy`` when it has fired, before its result goes on."""
+
+    def over(result: T) -> T:
+        tidy()
+        return result
+
+    return deferred.addBoth(over)
 
 
 def place(container: Seen) -> int:
