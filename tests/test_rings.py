@@ -58,6 +58,7 @@ BESIDES: dict[str, set[str]] = {
     "backends": {"docker", "requests", "urllib3"},  # the engine's SDK, and the errors that come through it
     "config": {"yaml"},  # Compose files
     "interfaces": {"twisted.internet.defer"},  # the type of an answer that comes later
+    "reactors": {"uvloop"},  # the extra "fast"
 }
 # Parts of the standard library that decide something by themselves, or reach outside: not for ring 0 ...
 IMPURE = {"asyncio", "logging", "os", "random", "secrets", "select", "signal", "socket", "sqlite3", "ssl", "subprocess"}

@@ -79,6 +79,7 @@ def parse_request_head(
                 and last.minor
                 and minor == b"1"
                 and buffer.startswith(last.raw, line.end())
+                and line.end() + len(last.raw) <= limits.line  # whatever the other limits are, they cannot be exceeded
             ):
                 return RequestHead(method, target, last.host, last, line.end() + len(last.raw))
             block = _BLOCK(buffer, line.end())

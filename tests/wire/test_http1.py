@@ -51,6 +51,15 @@ def test_needing_more_says_what_need_not_be_searched_again() -> None:
     assert outcome.fields.raw == REQUEST.partition(b"\r\n")[2]
 
 
+def test_repeated_fields_do_not_excuse_a_long_request_line() -> None:
+    first = parse_request_head(REQUEST)
+    assert isinstance(first, RequestHead)
+    limits = HeadLimits(line=200)
+    long = REQUEST.replace(b"/a?b", b"/" + b"a" * 200)
+    assert parse_request_head(long, limits, last=first.fields) == parse_request_head(long, limits)
+    assert parse_request_head(long, limits, last=first.fields).status == 414
+
+
 def test_the_fields_of_the_last_request_are_used_again_if_they_are_the_same_bytes() -> None:
     first = parse_request_head(REQUEST)
     assert isinstance(first, RequestHead)
