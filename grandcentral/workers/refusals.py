@@ -35,7 +35,7 @@ def decode(text: bytes) -> Refusal:
     """The inverse of ``encode``. Raises ValueError for what is none of our refusals: from another version, perhaps."""
     try:
         refusal = _made(json.loads(text))
-    except (KeyError, TypeError) as error:
+    except (KeyError, TypeError, ValueError) as error:
         raise ValueError(f"{text[:100]!r} is no refusal: {error}") from None
     if not isinstance(refusal, Refusal):
         raise ValueError(f"{text[:100]!r} is no refusal")

@@ -56,6 +56,7 @@ class Worker:
     _ports: Sequence[tuple[int, Port]]
     _connect: Callable[[ClientFactory], object]
     _ended: Callable[[], None]
+    _pid: int = field(factory=os.getpid)
     _line: WorkerLine | None = field(default=None, init=False)
     _retiring: bool = field(default=False, init=False)
     _stopping: bool = field(default=False, init=False)
@@ -68,7 +69,7 @@ class Worker:
 
     def start(self) -> None:
         self._front.start()
-        self._beating.start(BEAT, now=False)
+        self._beating.start(BEAT, now=False).addErrback(self._bug)
         self._connect(_Lines(self))
 
     def retire(self) -> None:
@@ -107,7 +108,7 @@ class Worker:
         self._line = line
         line.callRemote(
             Hello,
-            pid=os.getpid(),
+            pid=self._pid,
             slot=assignment.slot,
             version=__version__,
             digest=assignment.digest,
@@ -136,6 +137,9 @@ class Worker:
         in_use = self._stacks.drain(key, generation)
         self.tell()
         return in_use
+
+    def _bug(self, failure: Failure) -> None:
+        self._log.failure(events.BUG, failure, incident="-", what="telling the gateway what is in use")
 
     def beat(self) -> None:
         self.tell()

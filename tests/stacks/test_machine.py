@@ -78,6 +78,16 @@ class Gateway(RuleBasedStateMachine):
     def pass_time(self, seconds: float) -> None:
         self.world.pass_time(seconds)
 
+    # -- workers ----------------------------------------------------------------------------------------------------------
+
+    @rule()
+    def workers_begin_to_take_their_time(self) -> None:
+        self.world.asking = True
+
+    @rule(unused=st.booleans())
+    def workers_answer(self, unused: bool) -> None:
+        self.world.answer(unused)
+
     # -- operators --------------------------------------------------------------------------------------------------------
 
     @rule(name=names)
@@ -131,6 +141,7 @@ class Gateway(RuleBasedStateMachine):
         self.everybody.clear()
         self.using.clear()
         self.world.close()
+        self.world.asked.clear()
         self.world.boot()
         self.world.open()
         self.lives += 1
@@ -175,6 +186,8 @@ class Gateway(RuleBasedStateMachine):
         """When trouble ends and time passes, everybody is answered and, unused and unpinned, everything sleeps."""
         world = self.world
         world.prober.mishap, world.template.spec = None, ONE_SERVICE
+        world.asking = False
+        world.answer(True)
         if world.engine.away is not None:
             self.the_engine_returns(set())
         for ticket in self.using.values():

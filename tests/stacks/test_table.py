@@ -11,12 +11,12 @@ from twisted.python.failure import Failure
 from grandcentral import errors
 from grandcentral.core.keys import Key
 from grandcentral.core.lifecycle import Event
-from grandcentral.core.model import Condition, Dependency, Limits, Service, StackSnapshot, StackSpec, Version
+from grandcentral.core.model import App, Condition, Dependency, Limits, Service, StackSnapshot, StackSpec, Version
 from grandcentral.core.problems import Invalid, Problem
 from grandcentral.stacks.stack import Stack
 from grandcentral.stacks.table import StackTable
 
-from .world import ONE_SERVICE, Client, World
+from .world import ONE_SERVICE, Client, FixedTemplate, World
 
 KEY = Key("app", "0000000")
 
@@ -242,6 +242,96 @@ class TestSleep:
         world.pass_time(1)
         assert client.ticket is not None
         assert client.ticket.generation == 2
+
+
+class TestDrain:
+    def test_a_stack_stops_when_every_worker_has_said_that_nobody_uses_it(self, world: World) -> None:
+        ticket = world.ready()
+        world.asking = True
+        world.table.choose(Event.STOP_CHOSEN, KEY, 1)
+        assert not ticket.open
+        world.pass_time(2)
+        assert world.state() == "draining"
+        assert KEY in world.engine.stacks
+        world.answer(True)
+        world.pass_time(1)
+        assert world.state() == "cold"
+        assert world.engine.stacks == {}
+
+    def test_one_that_is_in_use_somewhere_calls_the_stop_off(self, world: World) -> None:
+        ticket = world.ready()
+        world.asking = True
+        world.table.choose(Event.PAUSE_CHOSEN, KEY, 1)
+        assert world.state() == "dozing"
+        world.answer(False)
+        assert world.state() == "ready"
+        assert world.table.peek(KEY) is ticket
+
+    def test_a_request_calls_it_off_and_answers_that_come_after_it_are_no_news(self, world: World) -> None:
+        ticket = world.ready()
+        world.asking = True
+        world.table.choose(Event.STOP_CHOSEN, KEY, 1)
+        assert world.ask().ticket is ticket
+        assert world.state() == "ready"
+        world.answer(True)
+        world.pass_time(1)
+        assert world.state() == "ready"
+        assert not world.engine.stacks[KEY].paused
+
+    def test_an_operator_does_not_wait_for_it(self, world: World) -> None:
+        world.ready()
+        world.asking = True
+        world.table.choose(Event.STOP_CHOSEN, KEY, 1)
+        world.table.stop(KEY)
+        world.pass_time(1)
+        assert world.state() == "cold"
+        world.answer(False)
+        assert world.state() == "cold"
+
+    def test_who_gives_way_is_asked_too_and_nobody_else_gives_way_meanwhile(self, world: World) -> None:
+        for name in ("0000000", "1111111", "2222222"):
+            world.ready(name)
+        world.pass_time(6)
+        world.asking = True
+        world.ask("3333333")
+        world.pass_time(1)
+        assert [world.state(digit * 7) for digit in "0123"] == ["draining", "ready", "ready", "queued"]
+        world.answer(True)
+        world.pass_time(1)
+        assert world.state("3333333") == "ready"
+
+
+class TestReconfigure:
+    def configure(self, world: World, apps: dict[str, App], limits: Limits | None = None) -> None:
+        backends = {"memory": world.backend}
+        Deferred.fromCoroutine(world.table.reconfigure(apps, backends, {"app": world.versions}, limits or world.limits))
+
+    def test_stacks_of_an_app_that_has_gone_are_stopped_even_if_busy(self, world: World) -> None:
+        world.ready().begin(0)
+        waiting = world.ask("1111111")
+        self.configure(world, {})
+        assert isinstance(waiting.error, errors.UnknownHost | errors.StackStopped)
+        world.pass_time(1)
+        assert world.engine.stacks == {}
+        assert world.table.snapshot() == ()
+        assert isinstance(world.ask().error, errors.UnknownHost)
+
+    def test_a_changed_app_counts_from_the_next_start(self, world: World) -> None:
+        world.ready()
+        changed = App("app", "memory", template=FixedTemplate(StackSpec((Service("other"),), "other", 80)))
+        self.configure(world, {"app": changed})
+        assert world.state() == "ready"
+        assert list(world.engine.stacks[KEY].running) == ["web"]
+        world.table.stop(KEY)
+        world.pass_time(1)
+        world.ready()
+        assert list(world.engine.stacks[KEY].running) == ["other"]
+
+    def test_more_slots_are_given_out_at_once(self, world: World) -> None:
+        for name in ("0000000", "1111111", "2222222"):
+            world.ready(name).begin(world.clock.seconds())
+        self.configure(world, {"app": App("app", "memory", template=world.template)}, Limits(max_stacks=4))
+        assert world.ready("3333333")
 
 
 class TestLoss:

@@ -69,6 +69,8 @@ class World:
     table: StackTable = field(init=False)
     janitor: Janitor = field(init=False)
     wall_offset: float = 1_000_000.0
+    asking: bool = False  # there are workers, which answer when they are made to
+    asked: list[Deferred[bool]] = field(factory=list)  # and have been asked whether a stack is unused
 
     def __attrs_post_init__(self) -> None:
         self.template = FixedTemplate(self.spec)
@@ -92,6 +94,7 @@ class World:
             address=lambda key: (f"{key.name}.test", f"http://{key.name}.test/"),
             limits=self.limits,
         )
+        self.table.on_drain = self.drain
         self.janitor = Janitor(self.clock, self.table, {"app": self.idle}, self.limits)
 
     def open(self) -> None:
@@ -103,6 +106,21 @@ class World:
     def close(self) -> None:
         self.janitor.stop()
         Deferred.fromCoroutine(self.table.close())
+
+    def drain(self, ticket: Ticket) -> Deferred[bool]:
+        """What the table asks before a stack is put to sleep."""
+        if not self.asking:
+            return succeed(True)
+        answer: Deferred[bool] = Deferred()
+        self.asked.append(answer)
+        return answer
+
+    def answer(self, unused: bool) -> None:
+        """The workers answer all that they were asked."""
+        asked, self.asked = self.asked, []
+        for answer in asked:
+            if not answer.called:
+                answer.callback(unused)
 
     def pass_time(self, seconds: float) -> None:
         """In small steps, so that what one timer sets off meets the next."""

@@ -1,0 +1,40 @@
+"""What a worker is told when it starts."""
+
+from __future__ import annotations
+
+import io
+
+from attrs import evolve
+
+from grandcentral.config import Registry
+from grandcentral.config.configuration import Admin
+from grandcentral.core.model import App
+from grandcentral.workers.assignment import Assignment, for_workers
+
+from .rig import configuration
+
+SECRETS = evolve(
+    configuration(),
+    admin=Admin("tcp:1", "hush"),
+    registries={"r": Registry("r", password="hush")},
+    apps=(App("app", "docker", ("{version}.localhost",), "name", image="registry/hush", template=object()),),  # type: ignore[arg-type]
+)
+
+
+def test_it_arrives_as_it_was_and_stands_for_the_same() -> None:
+    assignment = Assignment(1, 2, for_workers(SECRETS))
+    arrived = Assignment.read(io.BytesIO(assignment.write()))
+    assert arrived == assignment
+    assert arrived.digest == Assignment(0, 2, for_workers(SECRETS)).digest
+
+
+def test_it_has_no_secrets_and_knows_how_hosts_are_routed() -> None:
+    assert b"hush" not in Assignment(0, 2, for_workers(SECRETS)).write()
+    assert for_workers(SECRETS).apps[0].hosts == SECRETS.apps[0].hosts
+
+
+def test_what_makes_a_worker_unlike_another_makes_another_digest() -> None:
+    digest = Assignment(0, 2, for_workers(SECRETS)).digest
+    assert Assignment(0, 3, for_workers(SECRETS)).digest != digest
+    assert Assignment(0, 2, for_workers(evolve(SECRETS, http={"grace": 1.0}))).digest != digest
+    assert Assignment(0, 2, for_workers(evolve(SECRETS, admin=Admin("tcp:2")))).digest == digest

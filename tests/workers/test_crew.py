@@ -1,0 +1,291 @@
+"""The workers of a gateway as processes that come and go, without any process."""
+
+from __future__ import annotations
+
+import signal
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+from twisted.internet.defer import Deferred
+from twisted.internet.task import Clock
+
+from grandcentral.workers import places
+from grandcentral.workers.assignment import Assignment
+from grandcentral.workers.crew import Crew
+from grandcentral.workers.hub import Hub
+from tests.stacks.world import World
+
+from .rig import configuration
+
+
+class FakeSockets:
+    def __init__(self) -> None:
+        self.opened = False
+        self.closed = False
+
+    def open(self) -> None:
+        self.opened = True
+
+    def recover(self, text: str, slot: int, descriptor: int) -> None:
+        raise AssertionError("no line of this test has sockets")
+
+    def descriptors(self, slot: int) -> list[int]:
+        return []
+
+    def close(self) -> None:
+        self.closed = True
+
+
+class FakeLine:
+    """The gateway's end of a line."""
+
+    def __init__(self) -> None:
+        self.told: list[str] = []
+
+    def callRemote(self, command: Any, **arguments: Any) -> None:
+        self.told.append(command.__name__)
+
+
+class Machine:
+    """Processes by number. ``say_hello`` is what a worker does when it is up."""
+
+    def __init__(self, state: Path) -> None:
+        self.state, self.clock, self.sockets = state, Clock(), FakeSockets()
+        self.processes: dict[int, tuple[int, str]] = {}  # pid -> slot and digest
+        self.signals: list[tuple[int, int]] = []
+        self.deaf: set[int] = set()  # to SIGTERM
+        self.lines: dict[int, FakeLine] = {}
+        self.configuration = configuration()
+        self.failure: OSError | None = None
+        self.gateway()
+
+    def gateway(self) -> None:
+        self.hub = Hub(self.clock, World().table)
+        self.crew = Crew(self.clock, self.hub, self.sockets, self.spawn, self.assignment, self.state, self.kill, self.alive)
+
+    def assignment(self, slot: int) -> Assignment:
+        return Assignment(slot, 2, self.configuration)
+
+    def spawn(self, assignment: Assignment, descriptors: Sequence[int], ended: Callable[[int], None]) -> int:
+        if self.failure is not None:
+            raise self.failure
+        pid = len(self.lines) + 100
+        self.processes[pid] = assignment.slot, assignment.digest
+        self.lines[pid] = FakeLine()
+        self.tell = ended
+        return pid
+
+    def kill(self, pid: int, number: int) -> None:
+        self.signals.append((pid, number))
+        if number == signal.SIGKILL or pid not in self.deaf:
+            self.die(pid)
+
+    def alive(self, pid: int) -> bool:
+        return pid in self.processes
+
+    def die(self, pid: int) -> None:
+        if self.processes.pop(pid, None) is None:
+            raise ProcessLookupError(pid)
+        self.tell(pid)
+
+    def say_hello(self, pid: int, retiring: bool = False) -> None:
+        slot, digest = self.processes[pid]
+        self.lines[pid] = FakeLine()
+        self.hub.hello(self.lines[pid], pid, slot, "0", digest, retiring)  # type: ignore[arg-type]
+
+    def pass_time(self, seconds: float) -> None:
+        self.clock.pump([0.05] * round(seconds / 0.05))
+
+    def serving(self) -> dict[int, int]:
+        return {worker["slot"]: worker["pid"] for worker in self.crew.seen() if worker["state"] == "serving"}
+
+    def start(self) -> Deferred[None]:
+        started = Deferred.fromCoroutine(self.crew.start())
+        self.pass_time(0.1)
+        return started
+
+    def up(self) -> None:
+        started = self.start()
+        for pid in list(self.processes):
+            self.say_hello(pid)
+        self.pass_time(0.1)
+        assert started.called
+
+
+@pytest.fixture
+def machine(tmp_path: Path) -> Iterator[Machine]:
+    machine = Machine(tmp_path)
+    yield machine
+    for call in machine.clock.getDelayedCalls():
+        call.cancel()
+
+
+def test_it_is_up_when_every_slot_has_a_worker_that_said_hello(machine: Machine) -> None:
+    machine.crew.bind()
+    started = machine.start()
+    assert machine.sockets.opened
+    assert [slot for slot, _ in machine.processes.values()] == [0, 1]
+    machine.say_hello(100)
+    machine.pass_time(0.1)
+    assert not started.called
+    machine.say_hello(101)
+    machine.pass_time(0.1)
+    assert started.called
+    assert machine.serving() == {0: 100, 1: 101}
+
+
+def test_a_worker_that_dies_is_replaced_at_once_and_later_and_later_if_it_goes_on_dying(machine: Machine) -> None:
+    machine.up()
+    machine.pass_time(11)
+    newest, delays = 100, []
+    for _ in range(8):
+        machine.die(newest)
+        began = machine.clock.seconds()
+        while len(machine.processes) < 2:
+            machine.pass_time(0.05)
+        delays.append(round(machine.clock.seconds() - began, 2))
+        newest = max(machine.processes)
+        machine.say_hello(newest)
+    assert delays == [0.1, 0.2, 0.4, 0.8, 1.6, 3.2, 5.0, 5.0]
+    machine.pass_time(11)
+    machine.die(newest)
+    machine.pass_time(0.2)
+    assert len(machine.processes) == 2
+
+
+def test_one_that_cannot_be_started_is_tried_again(machine: Machine) -> None:
+    machine.failure = OSError("no more processes")
+    machine.start()
+    assert machine.processes == {}
+    machine.failure = None
+    machine.pass_time(1)
+    assert len(machine.processes) == 2
+
+
+def test_one_that_says_nothing_is_killed_and_replaced(machine: Machine) -> None:
+    machine.start()
+    machine.say_hello(100)
+    machine.pass_time(15.5)
+    assert machine.signals == [(101, signal.SIGKILL)]
+    assert {slot for slot, _ in machine.processes.values()} == {0, 1}
+
+
+def test_with_another_configuration_workers_are_replaced_one_by_one_and_none_retires_before_its_successor_serves(
+    machine: Machine,
+) -> None:
+    machine.up()
+    machine.configuration = configuration("https://{host}")
+    machine.crew.roll()
+    machine.pass_time(1)
+    assert sorted(machine.processes) == [100, 101, 102]
+    assert machine.lines[100].told == []
+    machine.say_hello(102)
+    assert machine.lines[100].told == ["Retire"]
+    machine.pass_time(0.1)
+    assert sorted(machine.processes) == [100, 101, 102, 103]
+    assert machine.lines[101].told == []
+    machine.say_hello(103)
+    assert machine.lines[101].told == ["Retire"]
+    machine.die(100)
+    machine.die(101)
+    machine.pass_time(20)
+    assert sorted(machine.processes) == [102, 103]
+    assert machine.serving() == {0: 102, 1: 103}
+
+
+def test_a_successor_that_dies_leaves_the_old_one_serving_and_another_is_tried(machine: Machine) -> None:
+    machine.up()
+    machine.configuration = configuration("https://{host}")
+    machine.crew.roll()
+    machine.die(102)
+    machine.pass_time(1)
+    assert machine.serving() == {0: 100, 1: 101}
+    machine.pass_time(5)
+    assert sorted(machine.processes) == [100, 101, 103]
+
+
+def test_an_old_one_that_dies_while_its_successor_starts_is_not_replaced_twice(machine: Machine) -> None:
+    machine.up()
+    machine.configuration = configuration("https://{host}")
+    machine.crew.roll()
+    machine.die(100)
+    machine.pass_time(1)
+    assert sorted(machine.processes) == [101, 102]
+    machine.say_hello(102)
+    assert machine.serving() == {0: 102, 1: 101}
+
+
+def test_workers_of_an_earlier_gateway_are_waited_for_and_adopted(machine: Machine) -> None:
+    machine.up()
+    held = [places.share(places.slot_lock(machine.state, slot)) for slot in (0, 1)]
+    assert held
+    machine.gateway()
+    machine.sockets.opened = False
+    machine.crew.bind()
+    assert not machine.sockets.opened
+    machine.start()
+    machine.pass_time(1)
+    assert sorted(machine.processes) == [100, 101]
+    machine.say_hello(100)
+    machine.say_hello(101)
+    machine.pass_time(5)
+    assert sorted(machine.processes) == [100, 101]
+    assert machine.serving() == {0: 100, 1: 101}
+
+
+def test_one_that_does_not_come_back_is_replaced_and_told_to_retire_when_it_does(machine: Machine) -> None:
+    machine.up()
+    held = [places.share(places.slot_lock(machine.state, slot)) for slot in (0, 1)]
+    assert held
+    machine.gateway()
+    machine.start()
+    machine.say_hello(101)
+    machine.pass_time(3.2)
+    assert sorted(machine.processes) == [100, 101, 102]
+    machine.say_hello(102)
+    machine.say_hello(100)
+    assert machine.lines[100].told == ["Retire"]
+
+
+def test_one_of_another_configuration_is_adopted_and_then_replaced(machine: Machine) -> None:
+    machine.up()
+    machine.configuration = configuration("https://{host}")
+    machine.gateway()
+    machine.start()
+    machine.pass_time(0.1)
+    for pid in (100, 101):
+        machine.say_hello(pid)
+    machine.pass_time(1)
+    assert len(machine.serving()) == 2
+    assert len(machine.processes) > 2
+
+
+def test_a_line_that_breaks_is_no_death_as_long_as_the_process_lives(machine: Machine) -> None:
+    machine.up()
+    member = machine.hub.members[100]
+    machine.hub.broke(member, member.line)  # type: ignore[arg-type]
+    machine.pass_time(2)
+    assert 100 in machine.hub.members
+    machine.say_hello(100)
+    assert machine.serving() == {0: 100, 1: 101}
+    machine.hub.broke(member, member.line)  # type: ignore[arg-type]
+    del machine.processes[100]  # it is no child of ours: nobody tells us
+    machine.pass_time(0.5)
+    assert 100 not in machine.hub.members
+    assert len(machine.processes) == 2
+
+
+def test_in_the_end_all_are_told_and_those_that_take_too_long_are_killed(machine: Machine) -> None:
+    machine.up()
+    machine.deaf.add(101)
+    stopped = Deferred.fromCoroutine(machine.crew.stop(10.0))
+    assert machine.sockets.closed
+    assert machine.signals == [(100, signal.SIGTERM), (101, signal.SIGTERM)]
+    machine.pass_time(14)
+    assert not stopped.called
+    machine.pass_time(2)
+    assert stopped.called
+    assert machine.signals[-1] == (101, signal.SIGKILL)
+    assert machine.processes == {}
