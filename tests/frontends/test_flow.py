@@ -164,6 +164,13 @@ def test_what_is_counted() -> None:
     assert ticket.bytes_out == len(client.received)
 
 
+def test_an_answer_without_content_is_use_as_well() -> None:
+    gateway = Gateway()
+    gateway.wait(600)
+    gateway.ask(get(b"/", b'If-None-Match: "1"'), b'HTTP/1.1 304 Not Modified\r\nETag: "1"\r\n\r\n')
+    assert gateway.stacks.ticket(KEY).last_used == gateway.clock.seconds()
+
+
 # -- time-outs -----------------------------------------------------------------------------------------------------------
 
 
