@@ -9,6 +9,7 @@ from pathlib import Path
 
 from grandcentral.config import reference
 from grandcentral.core import compose
+from grandcentral.observe import metrics
 
 from . import lifecycle
 
@@ -18,6 +19,7 @@ PAGES: Mapping[str, Callable[[], str]] = {
     "compose.md": compose.markdown,
     "configuration.md": reference.document,
     "lifecycle.md": lifecycle.markdown,
+    "metrics.md": metrics.document,
 }
 """File in docs/ -> what makes its text."""
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import platform
 import time
 from collections.abc import Callable
 from typing import Any
@@ -23,6 +24,7 @@ from .frontdoor import MonotonicClock, http_frontend, http_settings
 from .frontends.http import HttpFrontend
 from .interfaces import IBackend, IManifest, IVersions
 from .manifests.sqlite import SqliteManifest
+from .observe.metrics import MEDIA_TYPE, Facts, exposition
 from .probes import SocketProber
 from .stacks.janitor import Janitor
 from .stacks.table import StackTable
@@ -116,8 +118,29 @@ def assemble(reactor: Any, configuration: Configuration, log_file: str | None = 
         version=__version__,
         clock=clock,
         workers=parts.workers.crew.seen if parts.workers else list,
+        metrics=lambda: (exposition(_facts(parts)), MEDIA_TYPE),
     )
     return parts
+
+
+def _facts(parts: Parts) -> Facts:
+    stacks = parts.table.snapshot()
+    held = sum(snapshot.waiting for snapshot in stacks)
+    if parts.frontend is not None:
+        http = parts.frontend.counted()
+    else:
+        assert parts.workers is not None
+        http, held = parts.workers.hub.counted(), sum(member.held for member in parts.workers.hub.members.values())
+    return Facts(
+        version=__version__,
+        python=platform.python_version(),
+        http=http,
+        table=parts.table.counters,
+        stacks=stacks,
+        capacity=parts.table.capacity(),
+        traffic=parts.table.traffic(),
+        held=held,
+    )
 
 
 def _crowd(parts: Parts, count: int, log_file: str | None) -> Crowd:

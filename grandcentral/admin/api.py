@@ -40,6 +40,7 @@ class Api:
     wall: Callable[[], float]
     began: float
     workers: Callable[[], list[dict[str, Any]]] = list
+    metrics: Callable[[], tuple[str, str]] = lambda: ("", "text/plain")
 
     def now(self) -> views.Moment:
         return views.Moment(self.clock.seconds(), self.wall())
@@ -71,6 +72,12 @@ async def stats(api: Api, call: Call) -> Answer:
     uptime = now.monotonic - api.began
     shown = views.stats(api.control.snapshot(), api.version, uptime, api.control.capacity(), now)
     return document({**shown, "workers": api.workers()})
+
+
+async def metrics(api: Api, call: Call) -> Answer:
+    """The same in numbers, for Prometheus."""
+    exposition, media_type = api.metrics()
+    return Answer(200, exposition.encode("utf-8"), media_type)
 
 
 # -- about stacks -------------------------------------------------------------------------------------------------------
@@ -167,6 +174,7 @@ ROUTES: tuple[Route[Api], ...] = (
     Route("GET", "/healthz", Access.ANYBODY, alive),
     Route("GET", "/readyz", Access.ANYBODY, ready),
     Route("GET", "/stats", Access.LOCAL, stats),
+    Route("GET", "/metrics", Access.LOCAL, metrics),
     Route("GET", views.STACKS, Access.TOKEN, list_stacks),
     Route("GET", views.STACKS + "/{app}/{name}", Access.TOKEN, show_stack),
     Route("POST", views.STACKS + "/{app}/{name}/start", Access.TOKEN, start),

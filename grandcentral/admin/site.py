@@ -46,6 +46,7 @@ class AdminSite(server.Site):
     :param token: what the API asks for as bearer token; None closes it. Health, and for local callers /stats, need none.
     :param clock: the clock of the stacks, and of everything that waits here.
     :param workers: what there is to say of each worker process.
+    :param metrics: the text of /metrics and its media type.
     """
 
     def __init__(
@@ -59,8 +60,9 @@ class AdminSite(server.Site):
         clock: IReactorTime,
         wall: Callable[[], float] = time.time,
         workers: Callable[[], list[dict[str, Any]]] = list,
+        metrics: Callable[[], tuple[str, str]] = lambda: ("", "text/plain"),
     ) -> None:
-        api = Api(control, manifest, checks, version, clock, wall, clock.seconds(), workers)
+        api = Api(control, manifest, checks, version, clock, wall, clock.seconds(), workers, metrics)
         super().__init__(_Everything(api, token), reactor=clock)
         self.noisy = False
 

@@ -87,9 +87,10 @@ class HttpCounters:
 
     @classmethod
     def of(cls, plain: Mapping[str, Any]) -> HttpCounters:
-        """The inverse of ``plain``."""
+        """The inverse of ``plain``, which may be of another version: what it does not have is zero, what is new is left out."""
+        known = {name: plain[name] for name in ("connections", "turned_away", "unlogged") if name in plain}
         answers = {(method.encode("ascii"), status): count for method, status, count in plain["answers"]}
-        return cls(**{**plain, "answers": answers, "held": Histogram(**plain["held"])})
+        return cls(answers, Histogram(**plain["held"]), **known)
 
 
 @define

@@ -87,6 +87,7 @@ class Activity(amp.Command):
         (b"connections", amp.Integer()),
         (b"requests", amp.Integer()),
         (b"held", amp.Integer()),
+        (b"counters", amp.Unicode(optional=True)),  # as HttpCounters.plain has them, in JSON
     ]
     requiresAnswer = False
 

@@ -6,7 +6,7 @@ import json
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
-from attrs import define, field
+from attrs import define, evolve, field
 from twisted.internet.defer import CancelledError, Deferred, gatherResults, succeed
 from twisted.internet.interfaces import IAddress, IReactorTime
 from twisted.internet.protocol import Factory, connectionDone
@@ -14,6 +14,7 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from .. import events
+from ..core.counters import HttpCounters
 from ..core.keys import Key
 from ..core.tickets import Ticket
 from ..errors import Refusal, ShuttingDown
@@ -43,6 +44,7 @@ class Member:
     connections: int = 0
     requests: int = 0
     held: int = 0
+    counters: HttpCounters = field(factory=HttpCounters)
     use: dict[tuple[Key, int], tuple[Ticket | None, Mapping[str, Any]]] = field(factory=dict)  # as last reported
 
     def retire(self) -> None:
@@ -65,6 +67,7 @@ class Hub:
     lost: Callable[[Member], None] = field(default=lambda member: None, init=False)
     recovered: Callable[[Member, str, int], None] = field(default=lambda member, endpoint, descriptor: None, init=False)
     members: dict[int, Member] = field(factory=dict, init=False)  # by process id
+    _past: HttpCounters = field(factory=HttpCounters, init=False)  # of those that have ended
 
     def __attrs_post_init__(self) -> None:
         self._stacks.on_close = self._close
@@ -88,11 +91,16 @@ class Hub:
         """This process has ended, and everything that it had in flight with it."""
         member = self.members.pop(pid, None)
         if member is not None:
+            self._past += evolve(member.counters, connections=0)
             for ticket, last in member.use.values():
                 if ticket is not None:
                     for name in _GAUGES:
                         setattr(ticket, name, getattr(ticket, name) - last[name])
         return member
+
+    def counted(self) -> HttpCounters:
+        """What all workers have counted, as far as they have said."""
+        return sum((member.counters for member in self.members.values()), self._past)
 
     # -- for lines --------------------------------------------------------------------------------------------------------
 
@@ -222,10 +230,14 @@ class HubLine(Line):
         return {"text": text, "seconds": seconds}
 
     @Activity.responder
-    def activity(self, stacks: list[dict[str, Any]], connections: int, requests: int, held: int) -> dict[str, Any]:
+    def activity(
+        self, stacks: list[dict[str, Any]], connections: int, requests: int, held: int, counters: str | None
+    ) -> dict[str, Any]:
         member = self._member
         assert member is not None
         member.connections, member.requests, member.held = connections, requests, held
+        if counters is not None:
+            member.counters = HttpCounters.of(json.loads(counters))
         self._hub.count(member, stacks)
         return {}
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 from collections.abc import Callable, Sequence
 from typing import Any, Protocol
@@ -10,11 +11,12 @@ from attrs import define, field
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IReactorTime
 from twisted.internet.protocol import ClientFactory, connectionDone
-from twisted.internet.task import LoopingCall
+from twisted.internet.task import LoopingCall, deferLater
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from .. import __version__, events
+from ..core.counters import HttpCounters
 from ..core.keys import Key
 from .assignment import Assignment
 from .commands import Activity, Closed, Drain, Hello, Line, Listening, Retire
@@ -22,6 +24,7 @@ from .stacks import RemoteStacks
 
 BEAT = 1.0  # seconds
 RECONNECT = 0.1  # seconds
+SETTLE = 0.05  # seconds
 BATCH = 100  # stacks in one Activity: a value of AMP has at most 64 KiB
 
 
@@ -30,6 +33,7 @@ class Front(Protocol):
 
     @property
     def connections(self) -> int: ...
+    def counted(self) -> HttpCounters: ...
     def start(self) -> None: ...
     def retire(self) -> Deferred[None]: ...
     def stop(self) -> Deferred[None]: ...
@@ -76,8 +80,7 @@ class Worker:
         """Accept nobody any more; end when those who are connected have left."""
         if not (self._retiring or self._stopping):
             self._retiring = True
-            self._stop_listening()
-            self._front.retire().addCallback(self._retired)
+            self._stop_listening().addCallback(lambda _: self._front.retire()).addCallback(self._retired)
 
     def _retired(self, _: None) -> None:
         if not self._stopping:
@@ -85,19 +88,21 @@ class Worker:
 
     def stop(self) -> Deferred[None]:
         """The same within the time that the configuration gives. Fires when every connection is closed."""
-        self._stop_listening()
         self._stopping = True
-        return self._front.stop().addCallback(self._stopped)
+        return self._stop_listening().addCallback(lambda _: self._front.stop()).addCallback(self._stopped)
 
-    def _stop_listening(self) -> None:
+    def _stop_listening(self) -> Deferred[None]:
+        """Fires when those whom the event loop has accepted by now are clients of the frontend."""
         for descriptor, port in self._ports:
             port.stopListening()
             os.close(descriptor)
         self._ports = ()
+        return deferLater(self._clock, SETTLE)
 
     def _stopped(self, _: None) -> None:
         self.tell()
-        self._beating.stop()
+        if self._beating.running:
+            self._beating.stop()
 
     # -- the line ---------------------------------------------------------------------------------------------------------
 
@@ -158,6 +163,7 @@ class Worker:
                 connections=self._front.connections,
                 requests=self._stacks.requests,
                 held=self._stacks.held,
+                counters=json.dumps(self._front.counted().plain()),
             )
 
 

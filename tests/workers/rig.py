@@ -13,6 +13,7 @@ from twisted.python.failure import Failure
 from twisted.test.iosim import FakeTransport, IOPump, connect
 
 from grandcentral.config.configuration import Admin, Configuration, Docker, Gateway, Log
+from grandcentral.core.counters import HttpCounters
 from grandcentral.core.keys import Key
 from grandcentral.core.model import Limits
 from grandcentral.workers.assignment import Assignment
@@ -36,8 +37,12 @@ class FakeFront:
     """``leave`` is the last client's leaving."""
 
     connections: int = 0
+    counters: HttpCounters = field(factory=HttpCounters)
     told: list[str] = field(factory=list)
     gone: Deferred[None] = field(factory=Deferred)
+
+    def counted(self) -> HttpCounters:
+        return self.counters
 
     def start(self) -> None:
         self.told.append("start")

@@ -116,6 +116,19 @@ class TestUse:
         rig.hub.gone(rig.workers[0].pid)
         assert [(stack.in_flight, stack.requests) for stack in rig.world.table.snapshot()] == [(1, 2)]
 
+    def test_what_workers_count_adds_up_and_stays_when_one_ends(self, rig: Rig) -> None:
+        assert rig.hub is not None
+        for worker in rig.workers:
+            worker.front.counters.count(b"GET", 200)
+            worker.front.counters.connections = 5
+        rig.pass_time(1.1)
+        assert rig.hub.counted().answers == {(b"GET", 200): 2}
+        assert rig.hub.counted().connections == 10
+        rig.workers[0].die()
+        rig.hub.gone(rig.workers[0].pid)
+        assert rig.hub.counted().answers == {(b"GET", 200): 2}
+        assert rig.hub.counted().connections == 5
+
     def test_use_of_a_generation_that_was_stopped_is_not_use_of_the_next(self, rig: Rig) -> None:
         ticket = rig.ready()
         ticket.begin(rig.world.clock.seconds())
@@ -283,7 +296,7 @@ class TestEnding:
         one = rig.workers[0]
         assert rig.hub is not None
         rig.hub.members[one.pid].retire()
-        rig.flush()
+        rig.pass_time(0.1)
         assert one.front.told == ["start", "retire"]
         assert one.ended == 0
         one.front.leave()
@@ -293,6 +306,7 @@ class TestEnding:
         ticket = rig.ready()
         ticket.begin(rig.world.clock.seconds())
         stopped = rig.workers[0].worker.stop()
+        rig.pass_time(0.1)
         ticket.end(rig.world.clock.seconds())
         assert not stopped.called
         rig.workers[0].front.leave()
@@ -303,6 +317,7 @@ class TestEnding:
     def test_without_a_gateway_it_ends_too(self, rig: Rig) -> None:
         rig.kill_the_gateway()
         stopped = rig.workers[0].worker.stop()
+        rig.pass_time(0.1)
         rig.workers[0].front.leave()
         assert stopped.called
         rig.pass_time(1)

@@ -142,6 +142,10 @@ class HttpFrontend:
         self._log.failure(events.BUG, failure, incident=number, what=what)
         return number
 
+    def counted(self) -> HttpCounters:
+        """What has been counted so far."""
+        return evolve(self.counters, connections=self.connections)
+
     def note(self, served: Served) -> None:
         """A request is over."""
         if not self._requests.note(served):
