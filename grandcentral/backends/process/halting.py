@@ -6,7 +6,7 @@ import signal
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any
 
-from twisted.internet.defer import DeferredList
+from twisted.internet.defer import Deferred, DeferredList
 from twisted.internet.task import deferLater
 
 from ...errors import EngineUnavailable
@@ -62,16 +62,28 @@ async def thaw(reactor: Any, look: Look) -> None:
 
 
 async def _ended(reactor: Any, members: Sequence[Seen], number: Callable[[Seen], int], within: float) -> None:
-    """Signal each; wait until all have ended, or time is up."""
+    """Signal each; wait until all have ended, or time is up. Cancelled, it ends there, and those who are left go on."""
     processes = [(seen, Process.adopt(reactor, seen.pid, seen.started)) for seen in members]
     there = [(seen, process) for seen, process in processes if process is not None]
     for seen, process in there:
         process.signal(number(seen))
         process.signal(signal.SIGCONT)  # a frozen process hears of nothing else than SIGKILL before it runs again
     # When time is up, this ends all the same; whoever is left is found by the next look.
-    await DeferredList([process.ended() for _, process in there], consumeErrors=True).addTimeout(within, reactor)
-    for _, process in there:
-        process.let_go()
+    over: Deferred[None] = Deferred()
+    timer = reactor.callLater(within, over.callback, None)
+
+    def all_ended(_: object) -> None:
+        if not over.called:
+            over.callback(None)
+
+    DeferredList([process.ended() for _, process in there]).addCallback(all_ended)
+    try:
+        await over
+    finally:
+        if timer.active():
+            timer.cancel()
+        for _, process in there:
+            process.let_go()
 
 
 def _signal(reactor: Any, members: Sequence[Seen], number: int) -> None:
