@@ -194,15 +194,6 @@ class TooManyConnections(Refusal):
 
 
 @define(auto_exc=True)
-class BodyTooLarge(Refusal):
-    status, type, title = 413, "body-too-large", "The body is too large to be held for a start"
-    limit: int
-
-    def __str__(self) -> str:
-        return f"A body of more than {self.limit} bytes is not held while a stack starts. Wake the stack first, then send it."
-
-
-@define(auto_exc=True)
 class StackStopped(Refusal):
     status, type, title = 503, "stopped", "The stack was stopped by an operator"
     key: Key
