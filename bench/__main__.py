@@ -21,7 +21,9 @@ FIGURES = tuple(dict.fromkeys(goal.figure for goal in GOALS))
 def main(arguments: list[str]) -> int:
     """Exit status: 0 if every goal of what was measured is met, else 1."""
     parser = argparse.ArgumentParser("python -m bench", description=__doc__)
-    parser.add_argument("what", nargs="+", choices=("setup", "all", "profile", "readme", *FIGURES), metavar="WHAT", help=", ".join(FIGURES))
+    parser.add_argument(
+        "what", nargs="+", choices=("setup", "all", "profile", "readme", *FIGURES), metavar="WHAT", help=", ".join(FIGURES)
+    )
     parser.add_argument("--workers", type=int, help="of Grand Central (default: 1, or 0 where there are none)")
     parser.add_argument("--rounds", type=int, default=7)
     parser.add_argument("--seconds", type=float, default=3.0, help="of load for each proxy in each round")

@@ -8,6 +8,7 @@ import socket
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from itertools import pairwise
 
 from attrs import define, frozen
 
@@ -46,7 +47,8 @@ class Site:
     def configuration(self, more: str = "") -> str:
         """One app of these versions, for a gateway of its own."""
         return (
-            f'[docker]\nhost = "{self.engine.url}"\ninstance = "bench-{random.randrange(2**32):08x}"\n[limits]\nmax_stacks = 100\n'
+            f'[docker]\nhost = "{self.engine.url}"\ninstance = "bench-{random.randrange(2**32):08x}"\n'
+            "[limits]\nmax_stacks = 100\n"
             f'[apps.app]\nhost = "{{version}}.bench.example.com"\nversion = "git-hash"\n'
             f'image = "{self.registry.url}/app:{{version}}"\nserves = "web:{PORT}"\n{more}'
         )
@@ -59,8 +61,8 @@ class Site:
         container = None
         try:
             moments.append(time.perf_counter())
-            settings = client.create_networking_config({network: client.create_endpoint_config()})
-            container = client.create_container(self.image(version), networking_config=settings)["Id"]
+            settings = client.create_host_config(network_mode=network)
+            container = client.create_container(self.image(version), host_config=settings)["Id"]
             moments.append(time.perf_counter())
             client.start(container)
             moments.append(time.perf_counter())
@@ -78,7 +80,7 @@ class Site:
                 client.remove_container(container, force=True, v=True)
             client.remove_network(network)
             client.close()
-        return Bare(*(after - before for before, after in zip(moments, moments[1:], strict=False)))
+        return Bare(*(after - before for before, after in pairwise(moments)))
 
 
 @contextmanager

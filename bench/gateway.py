@@ -50,7 +50,7 @@ def start(stack: ExitStack, home: Path, configuration: str, workers: int) -> Gat
         f'[gateway]\nlisten = ["tcp:{port}:interface=127.0.0.1:backlog=4096"]\nstate = "{home}/state"\nworkers = {workers}\n'
         f'[admin]\nlisten = "tcp:{admin}:interface=127.0.0.1"\ntoken = "{TOKEN}"\n{configuration}'
     )
-    command = [Path(sys.executable).with_name("grandcentral"), "run", "--config", file]
+    command: list[str | Path] = [Path(sys.executable).with_name("grandcentral"), "run", "--config", file]
     healthy = serves(admin, b"GET /healthz HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")
     return Gateway(port, admin, launch(stack, "gateway", command, home, None, healthy))
 

@@ -8,6 +8,7 @@ from statistics import median
 from attrs import field, frozen
 
 Cell = str | float | int | None
+Row = tuple[Cell, ...]
 
 
 @frozen

@@ -29,7 +29,8 @@ def verdicts(figure: str, values: dict[str, float]) -> list[dict[str, Any]]:
         if goal.figure == figure:
             value = values.get(goal.value)
             met = value is not None and goal.met(value)
-            found.append({"goal": goal.what, "sense": goal.sense, "limit": goal.limit, "unit": goal.unit, "value": value, "met": met})
+            shown = {"goal": goal.what, "sense": goal.sense, "limit": goal.limit, "unit": goal.unit}
+            found.append({**shown, "value": value, "met": met})
     return found
 
 
@@ -56,7 +57,8 @@ def publish(figure: str, measured: Measured, options: Options, load_before: floa
 
 
 def as_text(result: dict[str, Any]) -> str:
-    lines = [f"== {result['figure']}  ({result['when']}, load before {result['load before']}, workers {result['options']['workers']})"]
+    how = f"{result['when']}, load before {result['load before']}, workers {result['options']['workers']}"
+    lines = [f"== {result['figure']}  ({how})"]
     for table in result["tables"]:
         lines += ["", table["title"], *_columns(Table(**table))]
     lines += ["", *result["notes"], *[_verdict(one) for one in result["verdicts"]], ""]
@@ -98,7 +100,8 @@ def _section(result: dict[str, Any]) -> list[str]:
 
 def _verdict(one: dict[str, Any]) -> str:
     value = "not measured" if one["value"] is None else f"{_number(one['value'])} {one['unit']}"
-    return f"{'met   ' if one['met'] else 'MISSED'}  {one['goal']}: {value} (goal: {one['sense']} {_number(one['limit'])} {one['unit']}){_by(one)}"
+    goal = f"{one['sense']} {_number(one['limit'])} {one['unit']}"
+    return f"{'met   ' if one['met'] else 'MISSED'}  {one['goal']}: {value} (goal: {goal}){_by(one)}"
 
 
 def _by(one: dict[str, Any]) -> str:
@@ -109,10 +112,8 @@ def _by(one: dict[str, Any]) -> str:
 def _columns(table: Table) -> list[str]:
     rows = [list(table.columns), *[[_number(cell) for cell in row] for row in table.rows]]
     widths = [max(len(row[n]) for row in rows) for n in range(len(table.columns))]
-    return [
-        "  " + "  ".join(cell.ljust(width) if not n else cell.rjust(width) for n, (cell, width) in enumerate(zip(row, widths, strict=True)))
-        for row in rows
-    ]
+    padded = ([cell.rjust(width) for cell, width in zip(row, widths, strict=True)] for row in rows)
+    return ["  " + "  ".join([row[0].ljust(widths[0]), *cells]) for row, (_, *cells) in zip(rows, padded, strict=True)]
 
 
 def _row(cells: list[Any]) -> str:

@@ -33,7 +33,9 @@ class Load:
     errors: int
 
 
-def run(home: Path, port: int, requests: Sequence[bytes], seconds: float, connections: int, core: int | None, threads: int = 1) -> Load:
+def run(
+    home: Path, port: int, requests: Sequence[bytes], seconds: float, connections: int, core: int | None, threads: int = 1
+) -> Load:
     """Raises SystemExit if any request fails: what fails is quick, and counts for nothing."""
     quoted = ", ".join('"' + "".join(f"\\{byte:03d}" for byte in one) + '"' for one in requests)
     script = home / "requests.lua"

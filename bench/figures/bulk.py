@@ -32,8 +32,9 @@ def run(options: Options) -> Measured:
         values={**down.values, **up.values},
         tables=[*down.tables, *up.tables],
         notes=[
-            f"CPU: one transfer at a time, as fast as it goes. Memory: the most that was resident during {STREAMS} transfers at once "
-            "whose reader (the client down, the origin up) takes 1 MiB every 20 ms, less what was resident before, for each."
+            "CPU: one transfer at a time, as fast as it goes. Memory: the most that was resident during "
+            f"{STREAMS} transfers at once whose reader (the client down, the origin up) takes 1 MiB every 20 ms, less what "
+            "was resident before, for each."
         ],
         samples={**down.samples, **up.samples},
     )
@@ -56,7 +57,7 @@ def _direction(name: str, origin: int, transfer: Callable[..., float], options: 
             proxy.running.forget_peak()
             resident = proxy.running.memory()
             clients.at_once(
-                threading.Thread(target=transfer, args=(proxy.port,), kwargs={"slow": True}, daemon=True) for _ in range(STREAMS)
+                threading.Thread(target=partial(transfer, proxy.port, slow=True), daemon=True) for _ in range(STREAMS)
             )
             memory[one] = max(0, proxy.running.peak() - resident) / STREAMS / MIB
     mine = cpu["grandcentral"]

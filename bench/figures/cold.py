@@ -7,7 +7,7 @@ from contextlib import ExitStack
 from pathlib import Path
 
 from .. import docker, gateway
-from ..measured import Measured, Table, percentile
+from ..measured import Measured, Row, Table, percentile
 from ..options import Options
 
 STARTS = 30
@@ -34,7 +34,7 @@ def run(options: Options) -> Measured:
     totals = [one.total for one in bare]
     without_network = [one.total - one.network for one in bare]
     columns = ("", "p50, ms", "p95, ms", "least", "most")
-    rows = [("first byte through the gateway", *_row(cold)), ("by hand: all", *_row(totals))]
+    rows: list[Row] = [("first byte through the gateway", *_row(cold)), ("by hand: all", *_row(totals))]
     for part in ("network", "create", "start", "listen", "answer"):
         rows.append((f"by hand: {part}", *_row([getattr(one, part) for one in bare])))
     beyond = {percent: percentile(cold, percent) - percentile(totals, percent) for percent in (50, 95)}
@@ -45,9 +45,10 @@ def run(options: Options) -> Measured:
         values={f"p{percent}": value * 1e3 for percent, value in strict.items()},
         tables=[Table(f"{count} cold starts of as many versions", columns, rows)],
         notes=[
-            "By hand: the engine's own calls for the same image on a network of its own, as the gateway gives every stack, then until "
-            "it listens and answers. Through the gateway: also the registry's answer whether the version exists. Images are in the "
-            "engine already. What is beyond is the difference of the percentiles. The goal counts against the gateway the network that it makes."
+            "By hand: the engine's own calls for the same image on a network of its own, as the gateway gives every stack, "
+            "then until it listens and answers. Through the gateway: also the registry's answer whether the version exists. "
+            "Images are in the engine already. What is beyond is the difference of the percentiles. The goal counts against "
+            "the gateway the network that it makes."
         ],
         samples={"cold": cold, "bare": [[one.network, one.create, one.start, one.listen, one.answer] for one in bare]},
     )

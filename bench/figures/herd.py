@@ -103,5 +103,5 @@ def _repository(place: Path, home: Path) -> str:
     identity = ["-c", "user.name=bench", "-c", "user.email=bench@example.com"]
     for words in (["init", "--quiet"], ["add", "."], [*identity, "commit", "--quiet", "-m", "nginx"]):
         subprocess.run([find("git"), *words], cwd=place, check=True)
-    done = subprocess.run([find("git"), "rev-parse", "--short=10", "HEAD"], cwd=place, check=True, capture_output=True, text=True)
-    return done.stdout.strip()
+    command = [find("git"), "rev-parse", "--short=10", "HEAD"]
+    return subprocess.run(command, cwd=place, check=True, capture_output=True, text=True).stdout.strip()

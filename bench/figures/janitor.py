@@ -66,15 +66,17 @@ def run(options: Options) -> Measured:
             Table(
                 f"A tick: {known:,} known keys, {running:,} running, {ticks} times",
                 ("", "median", "least", "most"),
-                [(what, *(round(value, 2) for value in (median(numbers), min(numbers), max(numbers)))) for what, numbers in times],
+                [(what, *(round(f(numbers), 2) for f in (median, min, max))) for what, numbers in times],
             ),
             Table("Memory for each sleeping key (tracemalloc)", ("", "bytes"), [(what, round(size)) for what, size in each]),
         ],
-        notes=["Nothing is due in these ticks: all of them find that 1,000 stacks may stay. The goal is judged by the time that the "
-               "event loop is blocked, during which no request moves; SQLite works in a thread of its own.",
-               f"While they were started, up to {running:,} at once, each start took {found['start'] * 1e3:.2f} ms of CPU."],
+        notes=[
+            "Nothing is due in these ticks: all of them find that the stacks may stay. The goal is judged by the time that the "
+            "event loop is blocked, during which no request moves; SQLite works in a thread of its own.",
+            f"While they were started, up to {running:,} at once, each start took {found['start'] * 1e3:.2f} ms of CPU.",
+        ],
         samples=found,
-    )  # fmt: skip
+    )
 
 
 # -- the process ----------------------------------------------------------------------------------------------------------
@@ -178,7 +180,7 @@ def _allocated() -> int:
 
 def _give_up(failure: Failure) -> None:
     """At once: threads of a manifest that nobody closes would keep the process."""
-    failure.printTraceback()
+    print(failure.getTraceback(), file=sys.stderr, flush=True)
     os._exit(1)
 
 

@@ -11,7 +11,7 @@ from statistics import median
 
 from .. import clients, proxies
 from ..heads import MIXED
-from ..measured import Measured, Table, median_ratio, percentile, ratios, spread
+from ..measured import Measured, Row, Table, median_ratio, percentile, ratios, spread
 from ..options import LOAD_CORE, Options
 from ..origins import nginx_origin
 
@@ -38,7 +38,7 @@ def run(options: Options) -> Measured:
             p99.setdefault(name, []).append(percentile(took, 99))
     added = {name: [a - b for a, b in zip(numbers, p50[DIRECT], strict=True)] for name, numbers in p50.items()}
     added99 = {name: [a - b for a, b in zip(numbers, p99[DIRECT], strict=True)] for name, numbers in p99.items()}
-    rows = [("direct", round(median(p50[DIRECT]) * 1e6, 1), None, None, None, None, None)]
+    rows: list[Row] = [("direct", round(median(p50[DIRECT]) * 1e6, 1), None, None, None, None, None)]
     for name in proxies.COMMANDS:
         by = ratios(added["grandcentral"], added[name])
         rows.append((

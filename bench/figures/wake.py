@@ -8,7 +8,7 @@ from contextlib import ExitStack
 from pathlib import Path
 
 from .. import docker, gateway
-from ..measured import Measured, Table, percentile
+from ..measured import Measured, Row, Table, percentile
 from ..options import Options
 
 STACKS, WAKES = 10, 30
@@ -38,7 +38,7 @@ def run(options: Options) -> Measured:
             for version in hosts:
                 running.stop_stack("app", version)
     columns = ("", "p50, ms", "p95, ms", "most, ms")
-    rows = [
+    rows: list[Row] = [
         (what, *(round(value * 1e3, 1) for value in (percentile(took, 50), percentile(took, 95), max(took))))
         for what, took in (("first byte, paused", woken), ("first byte, warm", warm), ("the engine's own unpause", engine))
     ]

@@ -90,7 +90,13 @@ def run(options: Options) -> Measured:
     rows = [(proxies.TITLES[name], one.processes, one.echoed, round(one.bytes_each / 1024, 2)) for name, one in held.items()]
     return Measured(
         values={"memory": mine.bytes_each / 1024, "echoed": mine.echoed},
-        tables=[Table(f"Idle WebSockets, {hold:.0f} s (others 5 s)", ("proxy", "processes", "echoed afterwards", "RSS for each, KiB"), rows)],
+        tables=[
+            Table(
+                f"Idle WebSockets, {hold:.0f} s (others 5 s)",
+                ("proxy", "processes", "echoed afterwards", "RSS for each, KiB"),
+                rows,
+            )
+        ],
         notes=[*notes, "ReverseProxyResource cannot pass on an Upgrade."],
     )
 

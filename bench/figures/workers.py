@@ -35,7 +35,9 @@ def run(options: Options) -> Measured:
         home = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="bench-")))
         origin = nginx_origin(stack, home, None)
         running = {
-            f"{name} {count}": proxies.start(stack, name, home / str(count), origin, count, None) for name in WITH for count in (1, 2)
+            f"{name} {count}": proxies.start(stack, name, home / str(count), origin, count, None)
+            for name in WITH
+            for count in (1, 2)
         }
         for name, proxy in running.items():
             _pin(proxy, cores)
@@ -63,9 +65,9 @@ def run(options: Options) -> Measured:
         values={"scale": median(scales["grandcentral"])},
         tables=[Table("One worker and two", columns, rows)],
         notes=[
-            f"{len(cores)} cores for the proxy, wrk and the origin together, so requests/s are of the whole machine; the scale is "
-            "2 x (CPU per request with 1 / with 2) x (50 % / what the busier one did), from CPU that was measured: what two can "
-            "do on cores of their own."
+            f"{len(cores)} cores for the proxy, wrk and the origin together, so requests/s are of the whole machine; the scale "
+            "is 2 x (CPU per request with 1 / with 2) x (50 % / what the busier one did), from CPU that was measured: what two "
+            "can do on cores of their own."
         ],
         samples={"rounds": samples},
     )

@@ -1,6 +1,7 @@
 """An origin that takes uploads and throws them away: ``python -m bench.programs.sink PORT``.
 
-One thread for each connection, blocking reads: next to nothing for each byte. With "slow" in the target it takes 1 MiB every 20 ms.
+One thread for each connection, blocking reads: next to nothing for each byte. With "slow" in the target it takes 1 MiB every
+20 ms.
 """
 
 from __future__ import annotations

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import sys
+from typing import Any
 
-from twisted.internet import reactor
+from twisted.internet import reactor as installed
 from twisted.web.proxy import ReverseProxyResource
 from twisted.web.server import Site
 
+reactor: Any = installed
 port, origin = map(int, sys.argv[1:])
-reactor.listenTCP(port, Site(ReverseProxyResource("127.0.0.1", origin, b"")), backlog=4096, interface="127.0.0.1")  # type: ignore[attr-defined]
-reactor.run()  # type: ignore[attr-defined]
+site = Site(ReverseProxyResource("127.0.0.1", origin, b""))  # type: ignore[no-untyped-call]
+reactor.listenTCP(port, site, backlog=4096, interface="127.0.0.1")
+reactor.run()
