@@ -67,6 +67,7 @@ class Parts:
         self.janitor.policies, self.janitor.limits = _policies(configuration), configuration.limits
         if self.frontend is not None:
             self.frontend.routes, self.frontend.settings = Routes(configuration.apps), http_settings(configuration)
+            self.frontend.known.clear()
         known = dict(self.table.versions) if before.registries == configuration.registries else {}
         unchanged = {app.name for app in before.apps} & {app.name for app in configuration.apps if app in before.apps}
         versions = {name: one for name, one in known.items() if name in unchanged}

@@ -81,7 +81,7 @@ class Hop:
 
     __slots__ = (
         *("_believed", "_fields", "_for", "_head", "_host", "_invent", "_peer", "_provenance_of_host", "_scheme", "_tail"),
-        *("_trace", "_traced"),
+        *("_trace", "_traced", "_whose"),
     )
 
     def __init__(self, peer: str, scheme: str, believed: bool = False, invent: Callable[[], bytes] | None = None) -> None:
@@ -90,6 +90,7 @@ class Hop:
         self._scheme = scheme.encode("ascii")
         self._believed = believed
         self._invent = invent
+        self._whose = (peer, scheme, believed, invent is None)  # all that the result depends on besides the fields
         self._fields: RequestFields | None = None
         self._tail = b""  # what the last request's fields became, for one that has the same
         self._traced = True  # they need no traceparent
@@ -108,13 +109,21 @@ class Hop:
             self._fields = None
         else:
             if fields is not self._fields:
-                self._tail = self._block(fields, head)
+                self._tail = self._passed_on(fields, head)
                 self._fields = fields
             tail = self._tail
         if self._traced:
             return b"".join((head.method, b" ", head.target, b" HTTP/1.1\r\n", tail))
         traceparent = self._given(head)
         return b"".join((head.method, b" ", head.target, b" HTTP/1.1\r\ntraceparent: ", traceparent, b"\r\n", tail))
+
+    def _passed_on(self, fields: RequestFields, head: RequestHead) -> bytes:
+        """What becomes of fields; another connection of the same client may have found it out already."""
+        if fields.passed_on is not None and fields.passed_on[0] == self._whose:
+            return fields.passed_on[1]
+        tail = self._block(fields, head)
+        fields.passed_on = self._whose, tail
+        return tail
 
     def trace(self, head: RequestHead) -> str:
         """The trace id of the present request, by which logs of all who had a part in it can be joined; "" if it has none."""

@@ -42,6 +42,32 @@ def test_equal_fields_are_worked_out_once_and_never_for_another_host() -> None:
     assert b"Host: x\r\n" in hop.request(first)
 
 
+TRACE = b"00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
+
+
+@pytest.mark.parametrize(
+    ("peer", "scheme", "believed", "traced"),
+    [
+        ("192.0.2.8", "http", False, False),
+        ("192.0.2.7", "https", False, False),
+        ("192.0.2.7", "http", True, False),
+        ("192.0.2.7", "http", False, True),
+    ],
+)
+def test_what_became_of_shared_fields_is_of_use_to_the_same_client_only(
+    peer: str, scheme: str, believed: bool, traced: bool
+) -> None:
+    def other() -> Hop:
+        return Hop(peer, scheme, believed, (lambda: TRACE) if traced else None)
+
+    fields = (b"X-Forwarded-For: 198.51.100.1", b"traceparent: none")
+    shared = request(*fields)
+    mine = Hop("192.0.2.7", "http").request(shared)
+    theirs = other().request(shared)
+    assert theirs == other().request(request(*fields)) != mine
+    assert Hop("192.0.2.7", "http").request(shared) == mine
+
+
 def test_a_client_without_an_address() -> None:
     assert b"Forwarded: for=unknown;" in Hop("", "http").request(request())
 

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from grandcentral.wire.http1_bodies import BadBody, ChunkedBody, CloseBody, LengthBody, body_of
 from grandcentral.wire.http1_fields import CHUNKED, UNTIL_CLOSE, HeadLimits, NeedMore, Reject, list_items
-from grandcentral.wire.http1_request import RequestHead, parse_request_head
+from grandcentral.wire.http1_request import Known, RequestHead, parse_request_head
 from grandcentral.wire.http1_response import ResponseHead, parse_response_head
 
 REQUEST = b"POST /a?b HTTP/1.1\r\nHost: X.test\r\nConnection: Close, foo\r\nContent-Length: 3\r\nX: y\r\n\r\n"
@@ -49,6 +49,41 @@ def test_needing_more_says_what_need_not_be_searched_again() -> None:
             seen = outcome.seen
     assert isinstance(outcome, RequestHead)
     assert outcome.fields.raw == REQUEST.partition(b"\r\n")[2]
+
+
+def test_fields_that_are_known_are_understood_once_whoever_sends_them() -> None:
+    known: Known = {}
+    first = parse_request_head(REQUEST, known=known)
+    again = parse_request_head(REQUEST.replace(b"/a?b", b"/other"), known=known)
+    assert isinstance(first, RequestHead)
+    assert isinstance(again, RequestHead)
+    assert again.fields is first.fields
+    assert (again.method, again.target, again.size) == (b"POST", b"/other", len(REQUEST) + 2)
+    followed = parse_request_head(REQUEST + b"GET ", known=known)
+    assert isinstance(followed, RequestHead)
+    assert (followed.fields.raw, followed.size) == (first.fields.raw, len(REQUEST))
+
+
+@pytest.mark.parametrize("data", [REQUEST.replace(b"1.1", b"1.0"), REQUEST.replace(b"X: y", b"X: " + b"y" * 3000)])
+def test_neither_old_nor_large_fields_are_remembered(data: bytes) -> None:
+    known: Known = {}
+    assert isinstance(parse_request_head(data, known=known), RequestHead)
+    assert known == {}
+
+
+def test_known_fields_of_http_1_1_are_not_those_of_http_1_0() -> None:
+    known: Known = {}
+    parse_request_head(REQUEST, known=known)
+    old = parse_request_head(REQUEST.replace(b"1.1", b"1.0"), known=known)
+    assert isinstance(old, RequestHead)
+    assert old.fields.minor == 0
+
+
+def test_what_is_known_is_bounded() -> None:
+    known: Known = {}
+    for number in range(5000):
+        parse_request_head(b"GET / HTTP/1.1\r\nHost: x\r\nN: %d\r\n\r\n" % number, known=known)
+        assert len(known) <= 1024
 
 
 def test_repeated_fields_do_not_excuse_a_long_request_line() -> None:

@@ -93,7 +93,7 @@ class ClientConnection:
                 self.buffer += data
                 self._advance()
                 return
-            request = parse_request_head(data, self._front.settings.limits, 0, self._last)
+            request = parse_request_head(data, self._front.settings.limits, 0, self._last, self._front.known)
             if isinstance(request, RequestHead):
                 if len(data) > request.size:
                     self.buffer += data[request.size :]
@@ -122,7 +122,8 @@ class ClientConnection:
         self._advancing = True
         try:
             while self.buffer and self.exchange is None and not (self._closing or self.blocked):
-                request = parse_request_head(self.buffer, self._front.settings.limits, self._seen, self._last)
+                limits = self._front.settings.limits
+                request = parse_request_head(self.buffer, limits, self._seen, self._last, self._front.known)
                 if not isinstance(request, RequestHead):
                     self._not_yet(request)
                     break

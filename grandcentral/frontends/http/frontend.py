@@ -25,6 +25,7 @@ from ...core.routing import Unrouted
 from ...core.serving import Served
 from ...interfaces import IStacks
 from ...relay.pool import Connect, Pool
+from ...wire.http1_request import Known
 from .answers import Answer
 from .client import ClientConnection
 from .crowd import Crowd
@@ -78,6 +79,7 @@ class HttpFrontend:
         self.upstreams = UpstreamFactory(self)
         self.clients: set[ClientConnection] = set()
         self.crowd = Crowd()
+        self.known: Known = {}  # fields of requests; to be cleared when the limits change
         self.counters = HttpCounters()
         self.exchange: type[Exchange] = Exchange if log is None else RecordedExchange
         self._requests: RequestLog = log or NoLog()
