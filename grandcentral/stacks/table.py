@@ -20,7 +20,7 @@ from .. import events
 from ..core.counters import StackCounters
 from ..core.history import Start
 from ..core.idleness import busy, last_use
-from ..core.keys import GIT_HASH, Ambiguous, Key, unify
+from ..core.keys import GIT_HASH, Ambiguous, Key, misnamed, unify
 from ..core.lifecycle import Event, State
 from ..core.model import App, Found, Limits, StackSnapshot, Version
 from ..core.tickets import Ticket
@@ -28,6 +28,7 @@ from ..errors import (
     AmbiguousVersion,
     BackendUnavailable,
     EngineUnavailable,
+    InvalidVersion,
     Mishap,
     Refusal,
     ShuttingDown,
@@ -282,11 +283,11 @@ class StackTable:
 
     def start(self, key: Key) -> Deferred[Ticket]:
         """Like ``ensure``, for an operator: a remembered failure is forgotten first."""
-        self.apps[key.app]
         try:
+            self._check_name(key)
             stack = self._meant(key)
-        except AmbiguousVersion as ambiguous:
-            return fail(ambiguous)
+        except (AmbiguousVersion, InvalidVersion) as refusal:
+            return fail(refusal)
         if stack is not None and stack.state is State.FAILED:
             stack.handle(Event.RETRY_ASKED)
         return self.ensure(key)
@@ -295,7 +296,15 @@ class StackTable:
         self.apps[key.app]
         return Deferred.fromCoroutine(self._pin(key, pinned))
 
+    def _check_name(self, key: Key) -> None:
+        """Names in hosts have been through the app's pattern; those that operators type have not."""
+        expected = misnamed(self.apps[key.app].version, key.name)
+        if expected is not None:
+            raise InvalidVersion(key.name, expected)
+
     async def _pin(self, key: Key, pinned: bool) -> None:
+        if pinned:
+            self._check_name(key)
         if key not in self._pins and key not in self._spelt:
             key = Key(key.app, (await self._resolve(key)).name)  # a pin is kept under the canonical name
         stack = self._spelt.get(key)

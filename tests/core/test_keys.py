@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from grandcentral.core.keys import GIT_HASH, NAME, NAMES, Ambiguous, Key, normalise_host, parse_pattern, unify
+from grandcentral.core.keys import GIT_HASH, NAME, NAMES, Ambiguous, Key, misnamed, normalise_host, parse_pattern, unify
 
 COMMIT = "db139cf0a1b2c3d4e5f60718293a4b5c6d7e8f90"
 
@@ -160,6 +160,19 @@ def test_names_have_a_form(form: str, name: str, valid: bool) -> None:
 
 
 # -- one commit, one key ------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("version", "good", "bad"),
+    [
+        ("", [""], ["x"]),
+        (GIT_HASH, ["db139cf", "a" * 40], ["", "latest", "db139cf.x", "a" * 41, "DB139CF", "db139cf\n"]),
+        (NAME, ["pr-1", "user.app"], ["", "user..app", "../x", "-", "a" * 64]),
+    ],
+)
+def test_what_a_stack_can_be_called(version: str, good: list[str], bad: list[str]) -> None:
+    assert [misnamed(version, name) for name in good] == [None] * len(good)
+    assert all(misnamed(version, name) for name in bad)
 
 
 def test_a_commit_that_nobody_knows_keeps_its_spelling() -> None:

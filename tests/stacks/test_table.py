@@ -536,6 +536,13 @@ class TestOperator:
         world.pass_time(1)
         assert started.ticket is not None
 
+    @pytest.mark.parametrize("name", ["", "latest", "../../etc", "0000000 "])
+    def test_an_operator_starts_and_pins_nothing_that_no_host_could_name(self, world: World, name: str) -> None:
+        world.versions.versions[name] = Version(name)
+        for asked in (world.table.start(Key("app", name)), world.table.pin(Key("app", name), True)):
+            assert isinstance(Client(asked).error, errors.InvalidVersion)
+        assert world.table.snapshot() == ()
+
     def test_a_spelling_that_could_be_either_of_two_stacks_stops_neither(self, world: World) -> None:
         for name in (names := ["0000000a", "0000000b"]):
             world.versions.versions[name] = Version(name)
