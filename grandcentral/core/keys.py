@@ -51,7 +51,7 @@ EXPECTED: Mapping[str, str] = {
 def misnamed(version: str, name: str) -> str | None:
     """What a key of an app with that ``version`` should be called instead of ``name``; None if it can be called so."""
     if not version:
-        return "no name, which is what the one stack of an app without versions has" if name else None
+        return "the one stack of an app without versions, which has no name" if name else None
     labels = [name] if version == GIT_HASH else name.split(".")
     return None if all(map(NAMES[version].fullmatch, labels)) else EXPECTED[version]
 

@@ -178,6 +178,7 @@ TRANSITIONS: dict[State, dict[Event, Row]] = {
     S.RESUMING: {
         E.WANTED: (S.RESUMING, ()),  # single flight
         E.RESUMED: _ready,
+        E.CHECK_FAILED: (S.PAUSED, (F.FAIL_WAITERS,)),  # its memory may well be there when the engine is back
         E.RESUME_FAILED: _gone_wanted,
         E.VANISHED: _gone_wanted,
         E.STOP_ASKED: _start_stopped,

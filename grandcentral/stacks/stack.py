@@ -264,8 +264,13 @@ class Stack:
     def _do_resume(self) -> None:
         self._operations.behind_lock(self._resumed, Event.RESUME_FAILED)
 
-    async def _resumed(self) -> Event:
-        self._endpoint = await self._backend.resume(self.key)
+    async def _resumed(self) -> Event | None:
+        try:
+            self._endpoint = await self._backend.resume(self.key)
+        except EngineUnavailable as away:
+            self._house.doubt(self.app.backend)
+            self.handle(Event.CHECK_FAILED, away)
+            return None
         return Event.RESUMED
 
     def _do_check(self) -> None:

@@ -233,6 +233,21 @@ class TestSleep:
         assert not world.engine.stacks[KEY].paused
         assert len(world.engine.launches) == 1
 
+    def test_a_paused_stack_keeps_its_memory_while_the_engine_is_away(self, world: World) -> None:
+        ticket = world.ready()
+        world.table.choose(Event.PAUSE_CHOSEN, KEY, 1)
+        world.pass_time(0.1)
+        world.engine.away = errors.EngineUnavailable("The engine does not answer.")
+        refused = world.ask()
+        world.pass_time(1)
+        assert isinstance(refused.error, errors.BackendUnavailable)
+        assert world.state() == "paused"
+        world.engine.away = None
+        client = world.ask()
+        world.pass_time(1)
+        assert client.ticket is ticket
+        assert world.engine.launches == [(KEY, 1)]
+
     def test_a_paused_stack_that_has_gone_is_booted_anew(self, world: World) -> None:
         world.ready()
         world.table.choose(Event.PAUSE_CHOSEN, KEY, 1)
