@@ -269,7 +269,8 @@ class Stack:
             self._endpoint = await self._backend.resume(self.key)
         except EngineUnavailable as away:
             self._house.doubt(self.app.backend)
-            self.handle(Event.CHECK_FAILED, away)
+            if self.state is State.RESUMING:  # and not stopped meanwhile
+                self.handle(Event.CHECK_FAILED, away)
             return None
         return Event.RESUMED
 

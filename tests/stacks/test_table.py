@@ -248,6 +248,19 @@ class TestSleep:
         assert client.ticket is ticket
         assert world.engine.launches == [(KEY, 1)]
 
+    def test_a_stack_that_is_stopped_while_an_engine_that_is_away_should_thaw_it_is_stopped(self, world: World) -> None:
+        world.ready()
+        world.table.choose(Event.PAUSE_CHOSEN, KEY, 1)
+        world.pass_time(0.1)
+        world.engine.away = errors.EngineUnavailable("The engine does not answer.")
+        world.ask()
+        stopped = world.table.stop(KEY)
+        world.pass_time(1)
+        world.engine.away = None
+        world.pass_time(5)
+        assert stopped.called
+        assert world.engine.stacks == {}
+
     def test_a_paused_stack_that_has_gone_is_booted_anew(self, world: World) -> None:
         world.ready()
         world.table.choose(Event.PAUSE_CHOSEN, KEY, 1)
