@@ -8,6 +8,8 @@ from attrs import define, field
 
 from .model import PHASES, Progress
 
+NOTICEABLE = 0.01  # seconds
+
 
 @define
 class Timeline:
@@ -53,7 +55,9 @@ class Timeline:
 
 def server_timing(held: float, phases: Mapping[str, float]) -> bytes:
     """A Server-Timing field line (W3C Server Timing §3.2), in milliseconds: how long a request was held, and the phases of the
-    start that it was held for, if it was for one."""
+    start that it was held for, if it was for one. Nothing for the moment in which a worker learns the way to a stack."""
+    if not phases and held < NOTICEABLE:
+        return b""
     parts = {"held": held, **{f"start-{phase}": seconds for phase, seconds in phases.items()}}
     metrics = ", ".join(f"{name};dur={seconds * 1000:.1f}" for name, seconds in parts.items())
     return f"Server-Timing: {metrics}\r\n".encode("ascii")

@@ -79,7 +79,7 @@ METRICS = (
     Metric(
         "grandcentral_http_held_seconds",
         "histogram",
-        "How long requests waited for their stack to be ready. Those that found it ready are not in it.",
+        "How long requests waited for their stack. Those that found it ready are not in it, but for the first in each worker.",
         (),
         lambda facts: _one(facts.http.held),
     ),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from grandcentral.core.model import Progress
-from grandcentral.core.timeline import Timeline
+from grandcentral.core.timeline import Timeline, server_timing
 
 
 def test_a_phase_lasts_while_any_service_is_in_it() -> None:
@@ -39,3 +39,14 @@ def test_it_says_what_is_going_on() -> None:
     assert str(timeline) == "pull web: 12 of 40 MB"
     timeline.note(Progress("ready"), 0)
     assert str(timeline) == "ready"
+
+
+def test_server_timing_names_the_wait_and_the_phases_of_the_start() -> None:
+    assert server_timing(8.4123, {"pull": 2.5, "ready": 0.0004}) == (
+        b"Server-Timing: held;dur=8412.3, start-pull;dur=2500.0, start-ready;dur=0.4\r\n"
+    )
+    assert server_timing(0.5, {}) == b"Server-Timing: held;dur=500.0\r\n"
+
+
+def test_a_moment_is_not_worth_a_server_timing() -> None:
+    assert server_timing(0.002, {}) == b""

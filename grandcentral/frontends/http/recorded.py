@@ -83,7 +83,8 @@ class RecordedExchange(Exchange):
 
     @property
     def key(self) -> Key | None:
-        return getattr(self, "_key", None)
+        """By its canonical name, if the request got that far."""
+        return self._ticket.key if self._used else getattr(self, "_key", None)
 
     @property
     def held(self) -> float:
