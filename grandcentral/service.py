@@ -186,6 +186,8 @@ class Gateway(Service):
     def _hear_signals(self, read_again: Callable[[], Configuration]) -> None:
         """To be told to end is no failure: the exit status is 0, where the reactor's own handlers would have us die of it."""
         signal.signal(signal.SIGHUP, lambda *_: self._reactor.callFromThread(self.reload, read_again))
+        if signal.getsignal(signal.SIGUSR1) is signal.SIG_DFL:  # logrotate's: the access log notices by itself
+            signal.signal(signal.SIGUSR1, lambda *_: None)
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, lambda *_: self._reactor.callFromThread(self._end))
 

@@ -9,13 +9,11 @@ from __future__ import annotations
 import json
 import os
 import re
-import signal
 import threading
 import time
 from collections.abc import Callable
 from datetime import UTC, datetime
 from queue import SimpleQueue
-from types import FrameType
 
 from twisted.internet.interfaces import IReactorTime
 from twisted.internet.task import LoopingCall
@@ -39,7 +37,7 @@ _named = re.compile(rb"\n(referer|user-agent|x-forwarded-for):[ \t]*([^\r]*)").f
 
 class AccessLog:
     """
-    :param path: a file, which is opened anew when it was moved away (and on SIGUSR1); "-" is standard output.
+    :param path: a file, which is begun anew when it was moved away; "-" is standard output.
     :param proxies: whose X-Forwarded-For is believed.
     """
 
@@ -71,8 +69,6 @@ class AccessLog:
         """Begin to write."""
         self._writer.start()
         self._flushing.start(EVERY, now=False)
-        if threading.current_thread() is threading.main_thread() and signal.getsignal(signal.SIGUSR1) is signal.SIG_DFL:
-            signal.signal(signal.SIGUSR1, self._moved)
 
     def stop(self) -> None:
         """Write what is left. Blocks until that is done, for PATIENCE at most."""
@@ -114,9 +110,6 @@ class AccessLog:
             head.fields.logged = said
         return said
 
-    def _moved(self, number: int, frame: FrameType | None) -> None:
-        self._writer.reopen = True
-
     def _flush(self) -> None:
         writer = self._writer
         if writer.busy:
@@ -140,7 +133,6 @@ class _Writer(threading.Thread):
         self.batches: SimpleQueue[bytes | None] = SimpleQueue()
         self.busy = False
         self.failed: OSError | None = None
-        self.reopen = False
         self._descriptor = 1 if path == "-" else -1
 
     def run(self) -> None:
@@ -159,12 +151,11 @@ class _Writer(threading.Thread):
 
     def _open(self) -> None:
         """Have the file that is there now; raises OSError."""
-        if self.path == "-" or (self._descriptor >= 0 and not self.reopen and self._is_in_place()):
+        if self.path == "-" or (self._descriptor >= 0 and self._is_in_place()):
             return
         if self._descriptor >= 0:
             os.close(self._descriptor)
             self._descriptor = -1
-        self.reopen = False
         self._descriptor = os.open(self.path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o640)
 
     def _is_in_place(self) -> bool:

@@ -6,6 +6,7 @@ It is a program, and so it may know every part that it puts together, as service
 from __future__ import annotations
 
 import os
+import signal
 import socket
 import sys
 from typing import Any
@@ -31,6 +32,7 @@ def main() -> None:
 
     share(slot_lock(assignment.configuration.gateway.state, assignment.slot))
     worker = put_together(reactor, assignment)
+    signal.signal(signal.SIGUSR1, lambda *_: None)  # logrotate's, if it signals every process of the service
     reactor.callWhenRunning(worker.start)
     reactor.addSystemEventTrigger("before", "shutdown", worker.stop)
     reactor.run()

@@ -6,7 +6,6 @@ import json
 import os
 import re
 import select
-import signal
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from ipaddress import ip_network
@@ -225,20 +224,6 @@ def test_a_file_that_was_moved_away_is_begun_anew_and_no_line_is_lost(tmp_path: 
         written += 1
     log.stop()
     assert sum(len((tmp_path / f"log.{part}").read_text().splitlines()) for part in range(3)) == written
-
-
-def test_the_signal_that_log_rotation_sends_does_no_harm(tmp_path: Path) -> None:
-    path = tmp_path / "log"
-    before = signal.signal(signal.SIGUSR1, signal.SIG_DFL)
-    try:
-        log = AccessLog(Clock(), str(path), "combined")
-        log.start()
-        os.kill(os.getpid(), signal.SIGUSR1)
-        log.note(Note())
-        log.stop()
-    finally:
-        signal.signal(signal.SIGUSR1, before)
-    assert len(path.read_text().splitlines()) == 1
 
 
 def test_a_reader_that_stands_still_costs_lines_and_neither_memory_nor_time(tmp_path: Path, monkeypatch: Any) -> None:
