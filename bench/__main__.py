@@ -6,11 +6,13 @@ import argparse
 import signal
 import sys
 import time
+from collections.abc import Callable
 from importlib import import_module
 from types import FrameType
 
-from . import baselines, machine, report
+from . import baselines, machine, profile, report
 from .goals import GOALS
+from .measured import Measured
 from .options import Options
 from .processes import allow_many_files
 from .proxies import best_workers
@@ -35,23 +37,20 @@ def main(arguments: list[str]) -> int:
     if "setup" in given.what:
         baselines.install()
     options = Options(best_workers() if given.workers is None else given.workers, rounds, seconds, given.quick)
-    all_met = True
-    for what in FIGURES if "all" in given.what else given.what:
-        if what == "setup":
-            continue
-        if what == "readme":
-            report.write_readme()
-        elif what == "profile":
-            print(import_module(".profile", __package__).run(options))
-        else:
-            all_met &= measure(what, options)
+    figures = [what for what in (FIGURES if "all" in given.what else given.what) if what in FIGURES]
+    modules = {figure: import_module(f".figures.{figure}", __package__) for figure in figures}  # edited meanwhile or not
+    all_met = all([measure(figure, modules[figure].run, options) for figure in figures])
+    if "readme" in given.what:
+        report.write_readme()
+    if "profile" in given.what:
+        print(profile.run(options))
     return 0 if all_met else 1
 
 
-def measure(figure: str, options: Options) -> bool:
+def measure(figure: str, run: Callable[[Options], Measured], options: Options) -> bool:
     """Whether its goals are met."""
     load, began = machine.load(), time.monotonic()
-    measured = import_module(f".figures.{figure}", __package__).run(options)
+    measured = run(options)
     result = report.publish(figure, measured, options, load, time.monotonic() - began)
     return all(one["met"] for one in result["verdicts"])
 

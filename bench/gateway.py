@@ -16,6 +16,7 @@ from attrs import define, frozen
 
 from .processes import Running, free_port, launch, serves
 
+ROOT = Path(__file__).parents[1]
 TOKEN = "bench"
 
 
@@ -52,7 +53,7 @@ def start(stack: ExitStack, home: Path, configuration: str, workers: int) -> Gat
     )
     command: list[str | Path] = [Path(sys.executable).with_name("grandcentral"), "run", "--config", file]
     healthy = serves(admin, b"GET /healthz HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")
-    return Gateway(port, admin, launch(stack, "gateway", command, home, None, healthy))
+    return Gateway(port, admin, launch(stack, "gateway", command, home, None, healthy, {"PYTHONPATH": str(ROOT)}))
 
 
 def first_byte(address: tuple[str, int], host: str) -> float:
