@@ -223,6 +223,7 @@ def _versions(reactor: Any, app: App, configuration: Configuration, manifest: IM
         git_hash=app.version == "git-hash",
         credentials=_registry_credentials(reactor, configuration),
         insecure=frozenset(name for name, registry in configuration.registries.items() if registry.insecure),
+        token_hosts=frozenset(host for registry in configuration.registries.values() for host in registry.token_hosts),
     )
 
 

@@ -87,6 +87,15 @@ class UnknownHost(Refusal):
 
 
 @define(auto_exc=True)
+class AppGone(Refusal):
+    status, type, title = 404, "unknown-host", "No app claims this host"
+    app: str
+
+    def __str__(self) -> str:
+        return f"The app {self.app!r} is no longer part of this gateway's configuration."
+
+
+@define(auto_exc=True)
 class InvalidVersion(Refusal):
     status, type, title = 404, "invalid-version", "Not a version"
     label: str

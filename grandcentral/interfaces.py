@@ -95,6 +95,9 @@ class IVersions(Interface):
         A version that was resolved once still resolves while the registry is away. Answers are cached.
         """
 
+    def close() -> Deferred[None]:
+        """Give up what is being looked up and close every connection. Fires with None. Idempotent."""
+
 
 class IManifest(Interface):
     """What must survive a restart. Writes are ordered and durable when fired. Times are seconds since the epoch (wall clock).

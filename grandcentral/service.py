@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import os
 import signal
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
+from functools import partial
 from typing import Any
 
 from attrs import evolve
@@ -233,22 +234,22 @@ class Gateway(Service):
             return
         self._systemd.stopping()
         lines = self._ports[-1:] if parts.workers is not None and self.opened.called else []  # needed until workers have ended
-        for port in self._ports:
-            if port not in lines:
-                await _maybe(port.stopListening())
-        parts.janitor.stop()
+        steps: list[Callable[[], object]] = [port.stopListening for port in self._ports if port not in lines]
+        steps.append(parts.janitor.stop)
         if parts.frontend is not None:
-            await parts.frontend.stop()
+            steps.append(parts.frontend.stop)
         if parts.workers is not None:
-            await parts.workers.crew.stop(float(self._configuration.http["grace"]))  # type: ignore[arg-type]
-        for port in lines:
-            await _maybe(port.stopListening())
-        await parts.table.close()
-        await parts.manifest.close()
+            steps.append(partial(parts.workers.crew.stop, float(self._configuration.http["grace"])))  # type: ignore[arg-type]
+        steps += [*(port.stopListening for port in lines), parts.table.close, parts.manifest.close]
         if self._watchdog is not None:
-            self._watchdog.stop()
+            steps.append(self._watchdog.stop)
         if self._lock is not None:
-            os.close(self._lock)
+            steps.append(partial(os.close, self._lock))
+        for step in steps:
+            try:
+                await _maybe(step())
+            except Exception:  # what comes after it has to be closed all the same
+                self._log.failure(events.GATEWAY_CLOSES_BADLY)
         self._log.info(events.GATEWAY_CLOSED)
 
 
@@ -271,5 +272,5 @@ def _as_far_as_possible(before: Configuration, after: Configuration, log: Logger
 
 
 async def _maybe(result: object) -> None:
-    if isinstance(result, Deferred):
+    if isinstance(result, Awaitable):
         await result

@@ -50,6 +50,7 @@ class Registry:
     insecure: bool = False
     username: str | None = None
     password: str | None = field(repr=False, default=None)
+    token_hosts: tuple[str, ...] = ()
 
 
 @frozen

@@ -191,6 +191,8 @@ def several(kind: Kind, plural: str, empty: bool = False) -> Kind:
 
 LISTEN = text("endpoint", lambda value: endpoints.parse(value).text, '"tcp:8080"')
 HOST = text("host pattern", lambda value: parse_pattern(value).text, '"{version}.review.example.com"')
+
+
 def _network(value: str) -> object:
     return UNIX if value == UNIX else ip_network(value, strict=False)
 

@@ -149,7 +149,13 @@ def _registries(sections: Mapping[str, Section], findings: Findings, path: Path)
         elif credentials and "username" not in credentials:
             findings.wrong((*section.path, min(credentials)), "needs a username: add one")
     return {
-        name: Registry(name, section["insecure"], section["username"], _secret(section, "password", findings, path))
+        name: Registry(
+            name,
+            section["insecure"],
+            section["username"],
+            _secret(section, "password", findings, path),
+            tuple(section["token_hosts"]),
+        )
         for name, section in sections.items()
     }
 

@@ -194,6 +194,12 @@ REGISTRIES = Table(
         Setting("username", text(), "User name; needs a password."),
         Setting("password", text(), "Password or access token.", secret=True, instead="password_file"),
         Setting("password_file", PATH, "File that holds the password.", instead="password"),
+        Setting(
+            "token_hosts",
+            several(text(), "list of hosts", empty=True),
+            "Other hosts that may be asked for this registry's tokens, and so see the credentials.",
+            (),
+        ),
     ),
     each="the registry's host, with its port if it has one",
 )

@@ -281,7 +281,7 @@ class Limits:
     max_held_per_stack: int = 1000
     max_held: int = 5000
     start_timeout: float = 120.0  # how long a request is held for a start
-    max_stream_idle: float = 14400.0  # a stream silent for longer no longer counts as use
+    max_stream_idle: float = 3600.0  # a stream silent for longer no longer counts as use
 
 
 # -- what the table shows of a stack ------------------------------------------------------------------------------------

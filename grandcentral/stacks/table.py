@@ -2,18 +2,20 @@
 
 A request for a ready stack is one look-up in a dictionary (``peek``). Everything else goes through ``ensure``: the version is
 looked up once for all who ask, its canonical name says which stack is meant, and those who wait are seated there.
+
+What requests, operators, the janitor, backends and the stacks themselves ask of the table is in one module because it is all
+about the same few dictionaries; how look-ups, queues, surveys and adoption work is in modules of their own beside it.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from functools import partial
 
 from attrs import define, field
 from twisted.internet.defer import Deferred, fail, succeed
 from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
-from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from .. import events
@@ -22,41 +24,30 @@ from ..core.history import Start
 from ..core.idleness import busy, last_use
 from ..core.keys import GIT_HASH, Ambiguous, Key, misnamed, unify
 from ..core.lifecycle import Event, State
-from ..core.model import App, Found, Limits, StackSnapshot, Version
+from ..core.model import App, Limits, StackSnapshot, Version
 from ..core.tickets import Ticket
 from ..errors import (
     AmbiguousVersion,
-    BackendUnavailable,
-    EngineUnavailable,
+    AppGone,
     InvalidVersion,
     Mishap,
     Refusal,
     ShuttingDown,
     StackStopped,
-    StartFailed,
     StartTimeout,
     TooManyWaiting,
-    UnknownHost,
 )
 from ..interfaces import IBackend, IManifest, IProber, ISharedStacks, IStackControl, IVersions
+from .adoption import Adoption, Standing
 from .books import Books
-from .incidents import as_mishap, log_bug, log_mishap, log_unwritten
+from .incidents import log_unwritten
+from .lookups import LookUp, LookUps
 from .queue import SlotQueue
 from .stack import Stack
 from .surveys import Surveys
 from .waiters import Room, Waiters
 
-Standing = tuple[int, State]  # generation and state
-_AT_REST = (State.PROBING, State.READY, State.PAUSED)
 FORGET_FAILURE = 3600.0  # seconds after which a failure no longer counts towards the back-off
-
-
-@define(eq=False)
-class _LookUp:
-    """A version being looked up, and who waits for it."""
-
-    waiters: Waiters
-    began: float
 
 
 def _copied(backends: Mapping[str, IBackend]) -> dict[str, IBackend]:
@@ -87,10 +78,9 @@ class StackTable:
     _stacks: dict[Key, Stack] = field(factory=dict, init=False)  # by canonical key
     _spelt: dict[Key, Stack] = field(factory=dict, init=False)  # by every spelling that led there
     _doors: dict[Key, Ticket] = field(factory=dict, init=False)  # by every spelling, those that are ready
-    _look_ups: dict[Key, _LookUp] = field(factory=dict, init=False)
+    _look_ups: LookUps = field(init=False)
     _pins: set[Key] = field(factory=set, init=False)
-    _last_used: dict[Key, float] = field(factory=dict, init=False)  # wall seconds, of stacks not yet adopted
-    _leftovers: set[Key] = field(factory=set, init=False)  # of no app, being removed
+    _adoption: Adoption = field(init=False)
     _room: Room = field(init=False)
     _queue: SlotQueue = field(init=False)
     _surveys: Surveys[dict[Key, Standing]] = field(init=False)
@@ -105,7 +95,11 @@ class StackTable:
         self.peek = self._doors.get
         self._room = Room(self.limits.max_held)
         self._queue = SlotQueue(self._clock, self.limits, self._holders, self._give_way)
-        self._surveys = Surveys(self._backends, self._standing, self._reconcile)
+        self._look_ups = LookUps(self._clock, self._waiters, self._identify, self._seat)
+        self._adoption = Adoption(
+            self._clock, self._wall, self._stacks, self._stack, lambda: self.apps, self._backends
+        )
+        self._surveys = Surveys(self._backends, self._adoption.standing, self._adoption.reconcile)
         for name in self._backends:
             self._watch(name)
 
@@ -115,7 +109,7 @@ class StackTable:
     async def open(self) -> None:
         """Read what was pinned and used, and adopt what still runs. An engine that is away is surveyed when it returns."""
         self._pins = set(await self._manifest.pins())
-        self._last_used = await self._manifest.last_used()
+        self._adoption.last_used = await self._manifest.last_used()
         for name, backend in self._backends.items():
             await backend.open()
             self._surveys.renew(name)
@@ -126,12 +120,13 @@ class StackTable:
         self._closing = True
         self._doors.clear()
         self._queue.close()
-        for look_up in self._look_ups.values():
-            look_up.waiters.fail(ShuttingDown(retry_after=5))
+        self._look_ups.close()
         for stack in list(self._stacks.values()):
             stack.close()
             stack.waiters.fail(ShuttingDown(retry_after=5))
         await self.remember_use()
+        for versions in self.versions.values():
+            await versions.close()
         for backend in self._backends.values():
             await backend.close()
 
@@ -143,6 +138,7 @@ class StackTable:
 
         ``backends`` has at least those there were: what they run is theirs until it is stopped. Fires when new ones are open.
         """
+        dropped = [one for one in self.versions.values() if one not in versions.values()]
         before, self.apps, self.versions = self.apps, apps, versions
         self.limits = self._queue.limits = limits
         self._room.limit = limits.max_held
@@ -169,6 +165,8 @@ class StackTable:
             await self._backends[name].open()
             self._surveys.renew(name)
         self._queue.look()
+        for one in dropped:
+            await one.close()
 
     # -- IStacks ------------------------------------------------------------------------------------------------------
 
@@ -176,7 +174,7 @@ class StackTable:
         if self._closing:
             return fail(ShuttingDown(retry_after=5))
         if key.app not in self.apps:
-            return fail(UnknownHost(key.app))
+            return fail(AppGone(key.app))
         ticket = self._doors.get(key)
         if ticket is not None:
             return succeed(ticket)
@@ -185,7 +183,7 @@ class StackTable:
             return fail(StackStopped(stack.key, retry_after=1))
         try:
             if stack is None or stack.state is State.COLD:
-                return self._look_up(key)
+                return self._look_ups.join(key, self.limits.start_timeout, lambda: self._too_late(key))
             place = stack.waiters.add(self.limits.start_timeout, lambda: self._too_late(key))
         except TooManyWaiting as full:
             return fail(full)
@@ -211,44 +209,16 @@ class StackTable:
             place = self._queue.place(stack)
             text = f"number {place} in the queue for a slot" if place else str(stack.books.timeline)
             return text, now - stack.books.began
-        look_up = self._look_ups.get(key)
-        return ("asking whether this version exists", now - look_up.began) if look_up else None
+        since = self._look_ups.since(key)
+        return ("asking whether this version exists", now - since) if since is not None else None
 
     def _too_late(self, key: Key) -> Refusal:
         doing, _ = self.progress(key) or ("starting", 0.0)
         return StartTimeout(key, self.limits.start_timeout, doing, retry_after=5)
 
-    def _look_up(self, key: Key) -> Deferred[Ticket]:
-        look_up = self._look_ups.get(key)
-        if look_up is not None:
-            return look_up.waiters.add(self.limits.start_timeout, lambda: self._too_late(key))
-        look_up = _LookUp(self._waiters(), self._clock.seconds())
-        place = look_up.waiters.add(self.limits.start_timeout, lambda: self._too_late(key))
-        self._look_ups[key] = look_up
-        Deferred.fromCoroutine(self._looked_up(key, look_up)).addErrback(log_bug)
-        return place
-
-    async def _looked_up(self, key: Key, look_up: _LookUp) -> None:
-        try:
-            version = await self._resolve(key)
-            if key.app not in self.apps:  # it went while its version was looked up
-                raise UnknownHost(key.app)
-            await self._surveys.known(self.apps[key.app].backend)
-        except Refusal as refusal:
-            look_up.waiters.fail(refusal)
-        except EngineUnavailable as away:
-            look_up.waiters.fail(BackendUnavailable(away.why, retry_after=5))
-        except Exception:
-            look_up.waiters.fail(StartFailed(key, as_mishap(Failure()), retry_after=5))
-        else:
-            if not self._closing:
-                self._seat(key, version, look_up)
-        finally:
-            del self._look_ups[key]
-
-    def _seat(self, key: Key, version: Version, look_up: _LookUp) -> None:
+    def _seat(self, key: Key, version: Version, look_up: LookUp) -> None:
         if key.app not in self.apps:  # or while the engine was surveyed
-            look_up.waiters.fail(UnknownHost(key.app))
+            look_up.waiters.fail(AppGone(key.app))
             return
         stack = self._stack(Key(key.app, version.name), version)
         if self._moves(stack):
@@ -259,6 +229,16 @@ class StackTable:
             stack.version, stack.lookup_seconds = version, self._clock.seconds() - look_up.began
         stack.waiters.take_over(look_up.waiters)
         stack.handle(Event.WANTED)  # even if all have left: a start goes on
+
+    def _identify(self, key: Key) -> Deferred[Version]:
+        return Deferred.fromCoroutine(self._identified(key))
+
+    async def _identified(self, key: Key) -> Version:
+        version = await self._resolve(key)
+        if key.app not in self.apps:  # it went while its version was looked up
+            raise AppGone(key.app)
+        await self._surveys.known(self.apps[key.app].backend)
+        return version
 
     def _resolve(self, key: Key) -> Deferred[Version]:
         versions = self.versions.get(key.app)
@@ -448,44 +428,3 @@ class StackTable:
         if stack is not None and stack.state.holds_slot and stack.generation == generation:
             self._log.info(events.STACK_VANISHED, key=key, why=str(mishap))
             stack.handle(Event.VANISHED, mishap)
-
-    def _standing(self, backend: str) -> dict[Key, Standing]:
-        return {stack.key: (stack.generation, stack.state) for stack in self._stacks.values() if stack.app.backend == backend}
-
-    def _reconcile(self, backend: str, before: Mapping[Key, Standing], found: Iterable[Found]) -> None:
-        """Bring the table into line with what a backend runs: adopt, remove, or notice that something has gone.
-
-        A survey takes time: only stacks that stood still meanwhile can be judged by it, and only keys that were not in the
-        table when it began can be new to us.
-        """
-        there = {one.key: one for one in found}
-        for key, standing in before.items():
-            stack, one = self._stacks.get(key), there.get(key)
-            if stack is None or (stack.generation, stack.state) != standing or stack.app.upstream is not None:
-                continue
-            if stack.state in _AT_REST and (one is None or not one.whole or one.generation != stack.generation):
-                stack.handle(Event.VANISHED, Mishap("It was gone when the engine was asked."))
-        for key, one in there.items():
-            if key in before:
-                continue
-            if key.app not in self.apps:
-                self._remove(backend, key)
-            else:
-                stack = self._stack(key, one.version or Version(key.name))
-                if stack.state is State.COLD:
-                    self._log.info(events.STACK_FOUND, key=key, generation=one.generation, whole=one.whole)
-                    stack.adopt(one, self._when_used(key))
-
-    def _remove(self, backend: str, key: Key) -> None:
-        """Halt what belongs to no app. A survey that finds it again meanwhile changes nothing: calls never overlap."""
-        if key in self._leftovers:
-            return
-        self._log.warn(events.STACK_OF_NO_APP, key=key)
-        self._leftovers.add(key)
-        halted = self._backends[backend].halt(key, True).addErrback(log_mishap, key)
-        halted.addCallback(lambda _: self._leftovers.discard(key))
-
-    def _when_used(self, key: Key) -> float:
-        """Monotonic seconds of the last use; never in the future, whatever the wall clock did meanwhile."""
-        now = self._clock.seconds()
-        return now - max(0.0, self._wall() - self._last_used.pop(key, self._wall()))

@@ -49,6 +49,10 @@ class GitVersions:
         self._looks: Flights[Version] = Flights()
         self._running = DeferredSemaphore(PROCESSES)
 
+    def close(self) -> Deferred[None]:
+        self._looks.cancel()
+        return succeed(None)
+
     def resolve(self, name: str) -> Deferred[Version]:
         if not git.ABBREVIATION.fullmatch(name):
             return fail(InvalidVersion(name))

@@ -27,6 +27,9 @@ class MemoryVersions:
     asked: list[str] = field(factory=list)
     _known: dict[str, Version] = field(factory=dict)
 
+    def close(self) -> Deferred[None]:
+        return succeed(None)
+
     def resolve(self, name: str) -> Deferred[Version]:
         self.asked.append(name)
         if self.away is not None:

@@ -167,8 +167,8 @@ class Gateway(RuleBasedStateMachine):
     @invariant()
     def the_held_are_counted(self) -> None:
         table = self.world.table
-        waiting = [stack.waiters for stack in table._stacks.values()] + [one.waiters for one in table._look_ups.values()]
-        assert table._room.taken == sum(map(len, waiting))
+        seated = sum(len(stack.waiters) for stack in table._stacks.values())
+        assert table._room.taken == seated + table._look_ups.waiting()
 
     @invariant()
     def who_waits_waits_for_something(self) -> None:

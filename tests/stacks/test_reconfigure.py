@@ -35,7 +35,7 @@ def test_what_runs_of_an_app_that_has_gone_is_stopped_and_its_host_unknown(world
     assert done.called
     assert world.engine.stacks == {}
     assert world.table.snapshot() == ()
-    assert isinstance(world.ask().error, errors.UnknownHost)
+    assert isinstance(world.ask().error, errors.AppGone)
 
 
 def test_who_waits_for_a_start_of_an_app_that_goes_is_told(world: World) -> None:
@@ -105,4 +105,4 @@ def test_an_app_that_goes_while_its_version_is_looked_up_is_unknown(world: World
     client = world.ask()
     reconfigure(world, {})
     looked_up.callback(Version("0000000"))
-    assert isinstance(client.error, errors.UnknownHost)
+    assert isinstance(client.error, errors.AppGone)

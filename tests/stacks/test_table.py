@@ -338,11 +338,11 @@ class TestReconfigure:
         world.ready().begin(0)
         waiting = world.ask("1111111")
         self.configure(world, {})
-        assert isinstance(waiting.error, errors.UnknownHost | errors.StackStopped)
+        assert isinstance(waiting.error, errors.AppGone | errors.StackStopped)
         world.pass_time(1)
         assert world.engine.stacks == {}
         assert world.table.snapshot() == ()
-        assert isinstance(world.ask().error, errors.UnknownHost)
+        assert isinstance(world.ask().error, errors.AppGone)
 
     def test_a_changed_app_counts_from_the_next_start(self, world: World) -> None:
         world.ready()

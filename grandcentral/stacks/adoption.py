@@ -1,0 +1,78 @@
+"""Adoption: bringing the table into line with what a backend was found to run.
+
+A survey takes time: only stacks that stood still meanwhile can be judged by it, and only keys that were not in the table when
+it began can be new to us.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+
+from attrs import define, field
+from twisted.internet.interfaces import IReactorTime
+from twisted.logger import Logger
+
+from .. import events
+from ..core.keys import Key
+from ..core.lifecycle import Event, State
+from ..core.model import App, Found, Version
+from ..errors import Mishap
+from ..interfaces import IBackend
+from .incidents import log_mishap
+from .stack import Stack
+
+Standing = tuple[int, State]  # generation and state
+_AT_REST = (State.PROBING, State.READY, State.PAUSED)
+
+
+@define(eq=False)
+class Adoption:
+    """``stacks`` are those of the table, by canonical key; ``stack(key, version)`` gives one of them, made if need be."""
+
+    _clock: IReactorTime
+    _wall: Callable[[], float]
+    _stacks: Mapping[Key, Stack]
+    _stack: Callable[[Key, Version], Stack]
+    _apps: Callable[[], Mapping[str, App]]
+    _backends: Mapping[str, IBackend]
+    last_used: dict[Key, float] = field(factory=dict, init=False)  # wall seconds, of stacks not yet adopted
+    _leftovers: set[Key] = field(factory=set, init=False)  # of no app, being removed
+    _log = Logger(namespace="grandcentral.stacks")
+
+    def standing(self, backend: str) -> dict[Key, Standing]:
+        """What is to be given to ``reconcile`` with the outcome of a survey that begins now."""
+        return {stack.key: (stack.generation, stack.state) for stack in self._stacks.values() if stack.app.backend == backend}
+
+    def reconcile(self, backend: str, before: Mapping[Key, Standing], found: Iterable[Found]) -> None:
+        """Adopt what is whole, remove what is not, and notice what has gone."""
+        there = {one.key: one for one in found}
+        for key, standing in before.items():
+            stack, one = self._stacks.get(key), there.get(key)
+            if stack is None or (stack.generation, stack.state) != standing or stack.app.upstream is not None:
+                continue
+            if stack.state in _AT_REST and (one is None or not one.whole or one.generation != stack.generation):
+                stack.handle(Event.VANISHED, Mishap("It was gone when the engine was asked."))
+        for key, one in there.items():
+            if key in before:
+                continue
+            if key.app not in self._apps():
+                self._remove(backend, key)
+            else:
+                stack = self._stack(key, one.version or Version(key.name))
+                if stack.state is State.COLD:
+                    self._log.info(events.STACK_FOUND, key=key, generation=one.generation, whole=one.whole)
+                    stack.adopt(one, self._when_used(key))
+
+    def _remove(self, backend: str, key: Key) -> None:
+        """Halt what belongs to no app. A survey that finds it again meanwhile changes nothing: calls never overlap."""
+        if key in self._leftovers:
+            return
+        self._log.warn(events.STACK_OF_NO_APP, key=key)
+        self._leftovers.add(key)
+        halted = self._backends[backend].halt(key, True).addErrback(log_mishap, key)
+        halted.addCallback(lambda _: self._leftovers.discard(key))
+
+    def _when_used(self, key: Key) -> float:
+        """Monotonic seconds of the last use; never in the future, whatever the wall clock did meanwhile."""
+        now = self._clock.seconds()
+        return now - max(0.0, self._wall() - self.last_used.pop(key, self._wall()))
