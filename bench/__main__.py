@@ -38,13 +38,13 @@ def main(arguments: list[str]) -> int:
         baselines.install()
     options = Options(best_workers() if given.workers is None else given.workers, rounds, seconds, given.quick)
     figures = [what for what in (FIGURES if "all" in given.what else given.what) if what in FIGURES]
-    modules = {figure: import_module(f".figures.{figure}", __package__) for figure in figures}  # edited meanwhile or not
-    all_met = all([measure(figure, modules[figure].run, options) for figure in figures])
+    modules = {figure: import_module(f".figures.{figure}", __package__) for figure in figures}
+    met = [measure(figure, modules[figure].run, options) for figure in figures]
     if "readme" in given.what:
         report.write_readme()
     if "profile" in given.what:
         print(profile.run(options))
-    return 0 if all_met else 1
+    return 0 if all(met) else 1
 
 
 def measure(figure: str, run: Callable[[Options], Measured], options: Options) -> bool:
