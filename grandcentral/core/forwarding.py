@@ -259,6 +259,8 @@ def upgrade_agreed(fields: RequestFields, head: ResponseHead) -> bool:
 
 def trace_id(fields: RequestFields) -> bytes | None:
     """The id in a valid traceparent (W3C Trace Context §3.2), in 32 hex digits."""
+    if b"traceparent" not in fields.raw.lower():
+        return None
     values = fields.values(b"traceparent")
     match = _traceparent(values[0]) if len(values) == 1 else None
     return match and match[1]

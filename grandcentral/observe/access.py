@@ -32,7 +32,7 @@ PATIENCE = 2.0  # seconds that the last lines may take when the gateway ends
 _MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
 # In fields that a client fills: nothing that ends a line or a quotation, or drives the reader's terminal.
 _UNSAFE = re.compile(rb'[^ !#-\[\]-~]')
-_named = re.compile(rb"\n(referer|user-agent|x-forwarded-for):[ \t]*([^\r]*)").finditer
+_forwarded_for = re.compile(rb"\nx-forwarded-for:([^\r]*)").findall
 
 
 class AccessLog:
@@ -99,12 +99,10 @@ class AccessLog:
         head = served.head
         if head is None:
             return self._said(served.peer, b"", b"", b"")
-        named: dict[bytes, list[bytes]] = {}
         raw = b"\n" + head.fields.raw
-        for mark in _named(raw.lower()):
-            named.setdefault(mark[1], []).append(raw[mark.start(2) : mark.end(2)])
-        client = client_of(served.peer, named.get(b"x-forwarded-for", ()), self._proxies)
-        referer, agent = (b", ".join(named.get(name, ())) for name in (b"referer", b"user-agent"))
+        searched = raw.lower()
+        client = client_of(served.peer, _forwarded_for(searched), self._proxies) if self._proxies else served.peer
+        referer, agent = _first(raw, searched, b"\nreferer:"), _first(raw, searched, b"\nuser-agent:")
         said = self._said(client, head.host, referer, agent)
         if not head.absolute:  # then the host is not what the field says
             head.fields.logged = said
@@ -165,6 +163,11 @@ class _Writer(threading.Thread):
             return False
         ours = os.fstat(self._descriptor)
         return (there.st_dev, there.st_ino) == (ours.st_dev, ours.st_ino)
+
+
+def _first(raw: bytes, searched: bytes, name: bytes) -> bytes:
+    at = searched.find(name)
+    return b"" if at < 0 else raw[at + len(name) : raw.index(b"\r", at + 1)].strip(b" \t")
 
 
 # -- combined ------------------------------------------------------------------------------------------------------------
