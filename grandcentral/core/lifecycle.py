@@ -21,6 +21,7 @@ class State(Enum):
     PROBING = "probing"  # launched; we ask it whether it is ready
     READY = "ready"  # requests flow
     CHECKING = "checking"  # a connection was refused: is it still there?
+    REPROBING = "probing again"  # it is there; we ask it once more whether it is ready
     DRAINING = "draining"  # chosen to be stopped; waits for nothing to be in flight
     DOZING = "dozing"  # chosen to be paused; waits for nothing to be in flight
     PAUSED = "paused"  # frozen, with its memory
@@ -149,9 +150,16 @@ TRANSITIONS: dict[State, dict[Event, Row]] = {
     },
     S.CHECKING: {
         E.WANTED: (S.CHECKING, ()),
-        E.FOUND: (S.PROBING, (F.PROBE, F.ARM_READY)),
+        E.FOUND: (S.REPROBING, (F.PROBE, F.ARM_READY)),
         E.CHECK_FAILED: (S.READY, (F.OPEN, F.FAIL_WAITERS)),  # nothing is known, so nothing is concluded
         E.VANISHED: _gone_wanted,  # who lost the connection is about to ask again
+        E.STOP_ASKED: _start_stopped,
+    },
+    S.REPROBING: {
+        E.WANTED: (S.REPROBING, ()),
+        E.PROBE_PASSED: _ready,
+        E.DEADLINE: _start_failed,
+        E.VANISHED: _gone_wanted,  # it was ready once: no failed start, but one to be repeated
         E.STOP_ASKED: _start_stopped,
     },
     S.DRAINING: {

@@ -22,7 +22,7 @@ from .incidents import log_mishap
 from .stack import Stack
 
 Standing = tuple[int, State]  # generation and state
-_AT_REST = (State.PROBING, State.READY, State.PAUSED)
+_AT_REST = (State.PROBING, State.REPROBING, State.READY, State.PAUSED)
 
 
 @define(eq=False)

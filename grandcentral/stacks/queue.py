@@ -10,7 +10,7 @@ from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from twisted.logger import Logger
 
 from .. import events
-from ..core.admission import RECHECK, EvictFirst, Grant, Refuse, slot
+from ..core.admission import RECHECK, EvictFirst, Refuse, slot
 from ..core.keys import Key
 from ..core.lifecycle import Event
 from ..core.model import Limits, StackSnapshot
@@ -20,10 +20,11 @@ from .stack import Stack
 
 @define(eq=False)
 class SlotQueue:
-    """``holders()`` are the stacks that hold a slot; ``stop(key)`` chooses one of them to give way."""
+    """``taken()`` slots are held by ``holders()``; ``stop(key)`` chooses one of them to give way."""
 
     _clock: IReactorTime
     limits: Limits
+    _taken: Callable[[], int]
     _holders: Callable[[], list[StackSnapshot]]
     _stop: Callable[[Key], None]
     _queue: dict[Stack, float] = field(factory=dict, init=False)  # ordered: stack -> until when it waits
@@ -65,15 +66,16 @@ class SlotQueue:
 
     def _serve_next(self) -> bool:
         """Serve one of the queue. False when there is nothing to do at present."""
+        if self._queue and self._taken() < self.limits.max_stacks:  # no need to look at each of them
+            stack = next(iter(self._queue))
+            self.leave(stack)
+            stack.handle(Event.SLOT_GRANTED)
+            return True
         now = self._clock.seconds()
         holders = self._holders()
         # Of those behind, none was there earlier, and each holder can make way for one: a long queue costs no more to look at.
         for ahead, (stack, until) in islice(enumerate(self._queue.items()), len(holders) + 1):
             verdict = slot(now, holders, ahead, self.limits)
-            if isinstance(verdict, Grant):
-                self.leave(stack)
-                stack.handle(Event.SLOT_GRANTED)
-                return True
             if isinstance(verdict, EvictFirst):
                 self._log.info(events.STACK_GIVES_WAY, key=verdict.victim, to=stack.key)
                 self._stop(verdict.victim)

@@ -19,7 +19,7 @@ from collections import deque
 from collections.abc import Callable
 from typing import Protocol
 
-from attrs import define, evolve, field
+from attrs import define, field
 from twisted.internet.defer import Deferred, succeed
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from twisted.internet.task import deferLater
@@ -30,7 +30,7 @@ from ..core import launching
 from ..core.counters import StackCounters
 from ..core.idleness import busy
 from ..core.keys import Key
-from ..core.lifecycle import Effect, Event, State, step
+from ..core.lifecycle import TRANSITIONS, Effect, Event, State, step
 from ..core.model import App, Endpoint, Found, Limits, LogTail, Progress, StackSnapshot, Version
 from ..core.problems import Invalid
 from ..core.readiness import pace
@@ -45,7 +45,9 @@ HALT_RETRY = 2.0  # seconds between attempts to remove what may be left
 LOG_LINES = 50
 
 # What runs in these states is for them alone: when one is left, it is no news any more.
-_GIVEN_UP = (State.STARTING, State.PROBING, State.DRAINING, State.DOZING)
+_NO_TICKET = Ticket(Key(""), 0, Endpoint("", 0), open=False)
+_ADVICE = (Event.STOP_CHOSEN, Event.PAUSE_CHOSEN)
+_GIVEN_UP = (State.STARTING, State.PROBING, State.REPROBING, State.DRAINING, State.DOZING)
 
 
 class House(Protocol):
@@ -116,6 +118,8 @@ class Stack:
 
     def _take(self, event: Event, cause: Mishap | Refusal | None) -> None:
         before = self.state
+        if event in _ADVICE and event not in TRANSITIONS[before]:
+            return  # it was planned for the state that the stack was in
         self.state, effects = step(before, event)
         self._cause = cause
         if self.state is not before:
@@ -128,10 +132,10 @@ class Stack:
             _PERFORM[effect](self)
         if self.state is not before and self.state in (State.COLD, State.FAILED):
             self.books.give_up()  # of one that queued
+            self._house.settled(self)
             watchers, self._watchers = self._watchers, []
             for watcher in watchers:
                 watcher.callback(None)
-            self._house.settled(self)
 
     def adopt(self, found: Found, last_used: float) -> None:
         """Take over what a backend found; the stack must be COLD. ``last_used`` is in monotonic seconds."""
@@ -173,8 +177,8 @@ class Stack:
 
     def snapshot(self) -> StackSnapshot:
         """The stack at this instant."""
-        ticket, books = self.ticket, self.books
-        shown = StackSnapshot(
+        ticket, books = self.ticket or _NO_TICKET, self.books
+        return StackSnapshot(
             key=self.key,
             state=self.state.value,
             generation=self.generation,
@@ -185,12 +189,7 @@ class Stack:
             phases=books.timeline.durations(self._clock.seconds()) if books.timeline else books.phases,
             failure=str(books.failure) if books.failure else None,
             progress=str(books.timeline) if books.timeline else "",
-        )
-        if ticket is None:
-            return shown
-        return evolve(
-            shown,
-            endpoint=ticket.endpoint,
+            endpoint=self.ticket.endpoint if self.ticket else None,
             in_flight=ticket.in_flight,
             streams=ticket.streams,
             last_used=ticket.last_used,

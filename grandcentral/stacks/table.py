@@ -94,7 +94,7 @@ class StackTable:
     def __attrs_post_init__(self) -> None:
         self.peek = self._doors.get
         self._room = Room(self.limits.max_held)
-        self._queue = SlotQueue(self._clock, self.limits, self._holders, self._give_way)
+        self._queue = SlotQueue(self._clock, self.limits, lambda: self.capacity()[0], self._holders, self._give_way)
         self._look_ups = LookUps(self._clock, self._waiters, self._identify, self._seat)
         self._adoption = Adoption(
             self._clock, self._wall, self._stacks, self._stack, lambda: self.apps, self._backends

@@ -44,7 +44,7 @@ def test_a_service_may_vanish_whenever_something_may_be_running(state: State) ->
 
 
 def test_single_flight_is_a_row_without_effects() -> None:
-    for state in (State.QUEUED, State.STARTING, State.PROBING, State.CHECKING, State.RESUMING):
+    for state in (State.QUEUED, State.STARTING, State.PROBING, State.CHECKING, State.REPROBING, State.RESUMING):
         assert step(state, Event.WANTED) == (state, ())
 
 

@@ -13,6 +13,7 @@ from grandcentral.core.keys import Key
 from grandcentral.core.lifecycle import Event
 from grandcentral.core.model import App, Condition, Dependency, Limits, Service, StackSnapshot, StackSpec, Version
 from grandcentral.core.problems import Invalid, Problem
+from grandcentral.core.tickets import Ticket
 from grandcentral.stacks.stack import Stack
 from grandcentral.stacks.table import StackTable
 
@@ -380,6 +381,25 @@ class TestLoss:
         world.pass_time(1)
         assert client.ticket is ticket
         assert len(world.engine.launches) == 1
+
+    def test_one_that_is_found_and_then_dies_is_started_anew_and_is_no_failed_start(self, world: World) -> None:
+        world.prober.mishap = errors.NotReady("it refused the connection")
+        ticket = self.lost(world)
+        client = world.ask()
+        world.pass_time(0.1)
+        assert world.state() == "probing again"
+        world.prober.mishap = None
+        world.backend.kill(ticket.key, "web", 3)
+        world.pass_time(1)
+        assert client.ticket is not None
+        assert client.ticket.generation == 2
+
+    def lost(self, world: World) -> Ticket:
+        world.prober.mishap, mishap = None, world.prober.mishap
+        ticket = world.ready()
+        world.prober.mishap = mishap
+        world.table.lost(ticket)
+        return ticket
 
     def test_a_refused_connection_to_what_has_gone_leads_to_a_start(self, world: World) -> None:
         ticket = world.ready()
