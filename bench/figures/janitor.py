@@ -97,6 +97,9 @@ class AnyVersion:
     def resolve(self, name: str) -> Deferred[Version]:
         return succeed(Version(name))
 
+    def close(self) -> Deferred[None]:
+        return succeed(None)
+
 
 class Template:
     """One service."""
