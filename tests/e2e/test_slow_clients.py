@@ -99,5 +99,6 @@ def test_too_many_connections_of_one_address_are_each_told_so(repository: Reposi
 
     asyncio.run(scenario())
     eventually(lambda: metric(running, "grandcentral_http_connections") == 0, 10)
-    assert running.get(host(commit)).status == 200
+    answer = running.get(host(commit))
+    assert answer.status == 200, answer
     assert metric(running, "grandcentral_http_connections_refused_total") == 20
