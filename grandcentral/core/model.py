@@ -1,6 +1,8 @@
 """The nouns: what an app is, what a stack is made of, what was seen of it. Frozen values, compared with ``==``.
 
 Times are seconds; sizes are bytes; ports are TCP ports. Nothing here knows where it came from (TOML, Compose, Procfile).
+
+Longer than most modules: it is the vocabulary, and is read as a list.
 """
 
 from __future__ import annotations

@@ -11,6 +11,8 @@ Note [Drain]: a request may be under way to a stack that was just found idle:
 So the door is closed first, then everybody who may have come through it is asked, and only when nobody has anything in flight
 is the stack paused or halted. Whoever finds the door closed asks for the stack: that is WANTED, which calls the drain off, and
 answers that still come are no news any more.
+
+A long module, because it has one short method for each effect of the table.
 """
 
 from __future__ import annotations

@@ -1,4 +1,7 @@
-"""The connection to a client: reads requests one after the other, keeps what came too early, writes, and closes well."""
+"""The connection to a client: reads requests one after the other, keeps what came too early, writes, and closes well.
+
+A little long, because reading, writing and closing are three sides of one connection: each asks how far the others are.
+"""
 
 from __future__ import annotations
 
