@@ -181,6 +181,24 @@ def test_never_more_than_max_stacks_and_every_client_is_answered(repository: Rep
     assert len(taken) <= 2
 
 
+def test_busy_and_pinned_stacks_survive_a_crowd_of_newcomers(repository: Repository, serve: Serve) -> None:
+    busy, pinned, *others = (repository.commit(f"number {n}") for n in range(6))
+    running = serve('[limits]\nmax_stacks = 3\nmin_uptime = "0s"\nqueue_timeout = "60s"')
+    running.get(host(pinned))
+    running.admin(f"/api/v1/stacks/app/{pinned}/pin", "PUT")
+
+    async def scenario() -> None:
+        reader, writer = await upgrade(running, host(busy))
+        answers = await asyncio.gather(*(running.request(host(commit)) for commit in others))
+        assert {answer.status for answer in answers} == {200}
+        writer.write(b"still there?")
+        assert await reader.readexactly(12) == b"still there?"
+        assert (running.state(busy), running.state(pinned)) == ("ready", "ready")
+        writer.close()
+
+    asyncio.run(scenario())
+
+
 def test_a_stopped_gateway_leaves_stacks_running_and_the_next_adopts_them(repository: Repository, serve: Serve) -> None:
     commit = repository.commit("one")
     running = serve()
