@@ -17,7 +17,7 @@ from attrs import define, field
 
 from .errors import Unavailable
 from .network import PrivateNetwork
-from .packages import find
+from .packages import find, search_path
 
 START_WITHIN = 60.0  # seconds; a first start of dockerd takes one to five
 STOP_WITHIN = 20.0
@@ -39,7 +39,12 @@ class Daemon:
             return
         with self.log.open("ab") as log:
             self._process = subprocess.Popen(
-                self.command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, preexec_fn=_die_with_parent
+                self.command,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                env={**os.environ, "PATH": search_path()},
+                preexec_fn=_die_with_parent,
             )
         deadline = time.monotonic() + START_WITHIN
         while not self.answers():

@@ -28,9 +28,14 @@ FONT = "/usr/share/fonts/truetype/dejavu/DejaVuSans.ttf"
 FONT_PACKAGE = "fonts-dejavu-core"  # without any font a screenshot shows boxes
 
 
+def search_path() -> str:
+    """$PATH and where Debian keeps what only root uses: programs of ours look for programs of theirs there too."""
+    return f"{os.environ.get('PATH', '')}:/usr/local/sbin:/usr/sbin:/sbin"
+
+
 def find(program: str) -> str:
     """The path of a program. Raises Unavailable, which says how to get it."""
-    path = shutil.which(program, path=f"{os.environ.get('PATH', '')}:/usr/local/sbin:/usr/sbin:/sbin")
+    path = shutil.which(program, path=search_path())
     if path is None:
         raise Unavailable(f"{program} is not installed; {remedy([program])}")
     return path

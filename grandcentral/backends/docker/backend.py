@@ -1,4 +1,7 @@
-"""The Docker backend: IBackend in terms of launches, watches, looks and removals."""
+"""The Docker backend: IBackend in terms of launches, watches, looks and removals.
+
+A few lines over the usual length: it is the one list of what IBackend promises; how each is done is in the modules beside it.
+"""
 
 from __future__ import annotations
 
