@@ -63,6 +63,16 @@ class EngineRefused(Mishap):
     """The engine understood and would not do it: a bad option, no space, a name in use."""
 
 
+@define(auto_exc=True)
+class NothingKept(Mishap):
+    """There is no stopped stack to start again, or only a part of one."""
+
+
+@define(auto_exc=True)
+class HookFailed(Mishap):
+    """A before_stop command did not end well. What it was to save may not be saved."""
+
+
 # -- refusals: what a client is told ------------------------------------------------------------------------------------
 
 
@@ -178,9 +188,11 @@ class AtCapacity(Refusal):
     status, type, title = 503, "at-capacity", "All places are taken"
     max_stacks: int
     why: str
+    place: int | None = None  # in the queue, when it was left; 1 is the next
 
     def __str__(self) -> str:
-        return f"All {self.max_stacks} places are taken{': ' + self.why if self.why else ''}. Ask again in a moment."
+        queued = f" This was number {self.place} in the queue." if self.place else ""
+        return f"All {self.max_stacks} places are taken{': ' + self.why if self.why else ''}.{queued} Ask again in a moment."
 
 
 @define(auto_exc=True)
@@ -209,6 +221,47 @@ class StackStopped(Refusal):
 
     def __str__(self) -> str:
         return f"{self.key} was stopped while it was starting. Ask again to start it anew."
+
+
+@define(auto_exc=True)
+class NotSaved(Refusal):
+    """``cause`` is a HookFailed, with the last lines of the command in its ``logs``."""
+
+    status, type, title = 409, "not-saved", "What has to be done before it stops failed"
+    key: Key
+    cause: Mishap
+
+    def __str__(self) -> str:
+        return f"{self.key} runs on: {self.cause} Force the stop to lose what was not saved."
+
+
+@define(auto_exc=True)
+class Asleep(Refusal):
+    status, type, title = 503, "asleep", "The stack is asleep"
+    key: Key
+
+    def __str__(self) -> str:
+        return f"{self.key} is asleep, and requests of this kind do not wake it. Open it in a browser, or start it."
+
+
+@define(auto_exc=True)
+class OutOfHours(Refusal):
+    status, type, title = 503, "out-of-hours", "Outside the opening hours"
+    key: Key
+    hours: str
+
+    def __str__(self) -> str:
+        return f"{self.key} is started only within {self.hours}. Ask again then, or have an operator start it."
+
+
+@define(auto_exc=True)
+class TooManyStarts(Refusal):
+    status, type, title = 429, "too-many-starts", "Too many starts for one client"
+    client: str
+    per_minute: float
+
+    def __str__(self) -> str:
+        return f"{self.client} has started more than {self.per_minute:g} stacks a minute. What runs already is still served."
 
 
 @define(auto_exc=True)

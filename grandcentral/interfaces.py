@@ -4,14 +4,25 @@ implementations, the fakes among them, to what is said here.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 
 from twisted.internet.defer import Deferred
 from zope.interface import Attribute, Interface
 
 from .core.history import Start
 from .core.keys import Key
-from .core.model import Endpoint, Found, Launch, LogTail, Progress, ReadyPolicy, StackSnapshot, Version
+from .core.model import (
+    Endpoint,
+    Found,
+    Hook,
+    Launch,
+    LogTail,
+    Progress,
+    ReadyPolicy,
+    StackSnapshot,
+    Usage,
+    Version,
+)
 from .core.tickets import Ticket
 from .errors import Mishap
 
@@ -60,11 +71,47 @@ class IBackend(Interface):
             will be created.
         """
 
-    def halt(key: Key, grace: bool) -> Deferred[None]:
+    def stop(key: Key) -> Deferred[None]:
+        """Stop every service, those that others depend on last, each with its stop_grace_period, from whatever condition they
+        are in (paused, too). Containers with their data, networks, volumes and the work tree stay. Idempotent.
+
+        :return: Deferred firing with None when nothing of the stack runs; at once for one that is not there.
+        """
+
+    def restart(launch: Launch, report: Report) -> Deferred[Endpoint]:
+        """Start every service of a stack that was stopped again, as it was made and in the order of ``depends_on``; loaders that
+        have completed are not run again, health checks are waited for as by ``launch``. Its generation stays.
+
+        Fires, fails and is cancelled like ``launch``. Fails with errors.NothingKept, having started nothing, where the stack is
+        not there or not all of it: then it can only be launched anew.
+        """
+
+    def halt(key: Key, grace: bool, volumes: bool = False) -> Deferred[None]:
         """Stop and remove everything of the stack, whatever its generation or condition. Idempotent.
 
         :param grace: whether services get their stop_grace_period; otherwise they are killed.
-        :return: Deferred firing with None when nothing is left: no service, network, anonymous volume or work tree.
+        :param volumes: whether to remove named volumes that the template does not call disposable as well: the next launch
+            finds them again otherwise.
+        :return: Deferred firing with None when nothing else is left: no service, network, anonymous volume or work tree.
+        """
+
+    def execute(key: Key, hook: Hook, within: float) -> Deferred[None]:
+        """Run a command line in a service that runs, with that service's environment. Fires with None if it exits with 0.
+
+        Fails with errors.HookFailed, with its last lines, if it exits otherwise, takes longer than ``within`` seconds (then it
+        is killed, as far as the backend can), or cannot be run. ``cancel()`` gives it up.
+        """
+
+    def usage() -> Deferred[Mapping[Key, Usage]]:
+        """What every stack that is there takes, by the accounts of whatever runs it: a mapping of Key to core.model.Usage."""
+
+    def fetch(launch: Launch, report: Report) -> Deferred[None]:
+        """Have at hand what ``launch`` would have to fetch first, and start nothing. Fires with None. Fails like ``launch``."""
+
+    def reclaim(keep: Collection[Version]) -> Deferred[int]:
+        """Free disk: remove what was fetched for versions other than ``keep`` and is of no stack that is there, stopped or not.
+
+        :return: Deferred firing with the bytes that were freed. Nothing that was not fetched for an app of ours is touched.
         """
 
     def pause(key: Key) -> Deferred[None]:
@@ -117,11 +164,11 @@ class IManifest(Interface):
     def known_versions(app: str, name: str) -> Deferred[tuple[Version, ...]]:
         """Known Versions of app whose name equals, begins, or is begun by ``name``: a tuple, longest name first."""
 
-    def pin(key: Key, pinned: bool) -> Deferred[None]:
-        """Set or clear a pin. Idempotent."""
+    def pin(key: Key, pinned: bool, until: float | None = None) -> Deferred[None]:
+        """Set or clear a pin; the last one set counts. ``until``: wall seconds at which it ends; None: never. Idempotent."""
 
-    def pins() -> Deferred[frozenset[Key]]:
-        """A frozenset of the pinned Keys."""
+    def pins() -> Deferred[dict[Key, float | None]]:
+        """The pinned Keys, and until when: a dict. Pins that have ended may be among them."""
 
     def touch(used: Mapping[Key, float]) -> Deferred[None]:
         """Note last uses: a mapping of Key to wall seconds."""
@@ -142,9 +189,11 @@ class IStacks(Interface):
     def peek(key: Key) -> Ticket | None:
         """The core.tickets.Ticket of a stack that is ready, else None. No Deferred, no allocation: the hot path."""
 
-    def ensure(key: Key) -> Deferred[Ticket]:
+    def ensure(key: Key, wakes: bool = True, client: str = "") -> Deferred[Ticket]:
         """Wake the stack if need be. Each caller gets a Deferred of his own, firing with a Ticket.
 
+        :param wakes: otherwise a stack that sleeps goes on sleeping, and the caller gets Asleep.
+        :param client: who asks, by address, for limits on what one client may start; "": nobody who is counted.
         Fails with an errors.Refusal. Cancelling it gives up the caller's place and nothing else: a start goes on.
         When it fires, the caller must call ``ticket.begin()`` synchronously, or the stack may be put to sleep.
         """
@@ -178,11 +227,21 @@ class IStackControl(Interface):
     def start(key: Key) -> Deferred[Ticket]:
         """Like IStacks.ensure, but a failure that is remembered is forgotten first."""
 
-    def stop(key: Key) -> Deferred[None]:
-        """Stop it, busy or not; fires with None when nothing is left. Idempotent. Those who wait for it get StackStopped."""
+    def stop(key: Key, force: bool = False) -> Deferred[None]:
+        """Stop it, busy or not; fires with None when nothing of it runs. Idempotent. Those who wait for it get StackStopped.
 
-    def pin(key: Key, pinned: bool) -> Deferred[None]:
-        """Pinned stacks are never stopped for being idle or to make room. Fires with None when that is durable."""
+        Its data is kept, if it was ever ready. Its before_stop commands are run first, unless ``force``; fails with NotSaved,
+        and the stack runs on, if one of them fails.
+        """
+
+    def remove(key: Key, volumes: bool = False) -> Deferred[None]:
+        """Stop it if need be, without its before_stop commands, and remove it; ``volumes`` as for IBackend.halt. Idempotent."""
+
+    def pin(key: Key, pinned: bool, until: float | None = None) -> Deferred[None]:
+        """Pinned stacks are never stopped for being idle or to make room. Fires with None when that is durable.
+
+        :param until: wall seconds at which the pin ends; None: never.
+        """
 
     def capacity() -> tuple[int, int]:
         """(slots taken, max_stacks)."""

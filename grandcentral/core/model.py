@@ -13,7 +13,9 @@ from typing import Protocol
 
 from attrs import field, frozen
 
+from .hours import Hours
 from .keys import Key
+from .waking import Rule
 
 
 @frozen
@@ -38,6 +40,8 @@ class Version:
     image: str | None = None  # the reference as resolved, "registry.example.com/app:db139cf"
     digest: str | None = None  # "sha256:…": what is started, wherever the tag has moved since
     commit: str | None = None  # 40 hex digits, for versions out of a Git repository
+    branch: str | None = None  # what it was built from, if its image says so
+    created: float | None = None  # wall seconds: when it was built, if its image says so
 
 
 # -- what a stack is made of --------------------------------------------------------------------------------------------
@@ -156,6 +160,7 @@ class StackSpec:
     port: int  # … and the port it listens on inside the stack; 0: the backend chooses and says so in $PORT
     volumes: tuple[str, ...] = ()
     networks: tuple[str, ...] = ("default",)
+    disposable: frozenset[str] = frozenset()  # those of the volumes that go when the stack is removed; the others are kept
 
     def service(self, name: str) -> Service:
         """The service of that name. Raises KeyError."""
@@ -168,6 +173,14 @@ class StackSpec:
         """Whether somebody waits for this service to complete: a loader, which runs once per generation."""
         return any(
             dependency.service == name and dependency.condition is Condition.COMPLETED
+            for service in self.services
+            for dependency in service.depends_on
+        )
+
+    def must_be_healthy(self, name: str) -> bool:
+        """Whether a start waits for the health of this service: somebody depends on it, or it answers the requests."""
+        return name == self.serves or any(
+            dependency.service == name and dependency.condition is Condition.HEALTHY
             for service in self.services
             for dependency in service.depends_on
         )
@@ -191,14 +204,24 @@ class Found:
 
     key: Key
     generation: int
-    endpoint: Endpoint | None  # None: half made, died, or not reachable: to be removed
+    endpoint: Endpoint | None  # None: not all of it runs
     version: Version | None = None
     paused: bool = False
+    kept: bool = False  # every service is there and the loaders have completed: it can be started again as it is
+    running: bool = True  # something of it runs, or is paused
 
     @property
     def whole(self) -> bool:
         """Every service is there and as it should be: the stack can be adopted."""
         return self.endpoint is not None
+
+
+@frozen
+class Usage:
+    """What a stack takes of the machine, in bytes."""
+
+    memory: int  # that the kernel could not have back for the asking: without the page cache
+    disk: int | None = None  # of its containers' own layers or its work tree; None: not known
 
 
 @frozen
@@ -242,10 +265,20 @@ class ReadyPolicy:
 
 @frozen
 class IdlePolicy:
-    """After how many idle seconds a stack is paused and stopped. None: never."""
+    """After how many idle seconds a stack is paused, stopped and removed. None: never."""
 
     pause: float | None = None
     stop: float | None = 1800.0
+    remove: float | None = 7 * 86400.0
+    max_age: float | None = None  # one that has been up for longer is stopped, streams or not, when no request is in flight
+
+
+@frozen
+class Hook:
+    """A command line that ``/bin/sh -c`` runs in a service before its stack is stopped."""
+
+    service: str
+    command: str
 
 
 class Template(Protocol):
@@ -271,6 +304,12 @@ class App:
     ready: ReadyPolicy = ReadyPolicy()
     idle: IdlePolicy = IdlePolicy()
     start_within: float = 600.0  # from Launch to launched: pulls, health checks and loaders
+    before_stop: tuple[Hook, ...] = ()  # run one after the other; if one fails the stack is not stopped
+    before_stop_within: float = 60.0  # seconds that each may take
+    rules: tuple[Rule, ...] = ()  # which requests wake it and keep it awake; the first that matches
+    hours: Hours | None = None  # when it may be started by requests; None: always
+    prewarm: str = "off"  # what a push to the registry does: nothing, "pull" its image, or "start" the stack too
+    warm: tuple[str, ...] = ()  # names (tags, branches) whose newest version is kept started and paused
 
 
 @frozen
@@ -284,6 +323,12 @@ class Limits:
     max_held: int = 5000
     start_timeout: float = 120.0  # how long a request is held for a start
     max_stream_idle: float = 3600.0  # a stream silent for longer no longer counts as use
+    max_starting: int = 0  # stacks that start at once; 0: no limit but max_stacks
+    starts_per_client: float = 0.0  # starts a minute that one client may cause; 0: no limit
+    max_lease: float = 12 * 3600.0  # for how long an application may ask to be kept awake
+    memory_min_free: int = 0  # bytes; below it, idle stacks are stopped; 0: memory is not looked at
+    memory_cgroup: str | None = None  # directory of the control group that bounds stacks; None: the gateway's own
+    disk_min_free: int = 0  # bytes; below it, stopped stacks and unused images are removed; 0: disks are not looked at
 
 
 # -- what the table shows of a stack ------------------------------------------------------------------------------------
@@ -303,6 +348,8 @@ class StackSnapshot:
     last_byte: float = 0.0
     ready_since: float | None = None
     pinned: bool = False
+    warm: bool = False  # kept started, and paused, by the app's ``warm`` list: never stopped for being idle
+    keep_until: float = 0.0  # not put to sleep before: the application asked for that, or its before_stop failed
     requests: int = 0
     bytes_in: int = 0
     bytes_out: int = 0

@@ -31,6 +31,7 @@ class Ticket:
     bytes_out: int = 0
     last_used: float = 0.0  # monotonic seconds: the end (or begin) of the last request
     last_byte: float = 0.0  # monotonic seconds: the last byte either way on a stream
+    keep_until: float = 0.0  # monotonic seconds: the application asked not to be put to sleep before
     started: float = -inf  # monotonic seconds: when the start ended that made it, if it was a start of this gateway's
     phases: Mapping[str, float] = field(factory=dict)  # of that start: model.PHASES in seconds
 
