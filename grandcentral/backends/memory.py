@@ -3,12 +3,16 @@
 It passes the contract suite of the real ones. What a service does is said by its command, so that a script is a StackSpec:
 
     ("exit", "3")         ends with status 3 once started
-    anything else, None   runs until it is halted or ``kill``\\ ed
+    ("once", "3")         runs; started again, it ends with status 3
+    anything else, None   runs until it is stopped or ``kill``\\ ed
 
-and a health check passes unless its test is ``("false",)``. Each step takes ``step_seconds``.
+and a health check passes unless its test is ``("false",)``, or ``("once",)`` and the service was started again. A hook is run
+by a very small shell (``_Shell``). Each step takes ``step_seconds``.
 """
 
 from __future__ import annotations
+
+from collections.abc import Collection, Iterator, Mapping
 
 from attrs import define, evolve, field
 from twisted.internet.defer import Deferred, succeed
@@ -17,10 +21,12 @@ from twisted.internet.task import deferLater
 from zope.interface import implementer
 
 from ..core.keys import Key
-from ..core.model import Condition, Endpoint, Found, Launch, LogTail, Progress, Service
+from ..core.model import Endpoint, Found, Hook, Launch, LogTail, MountKind, Progress, Service, Usage, Version
 from ..core.ordering import Disordered, waves
-from ..errors import EngineRefused, EngineUnavailable, Mishap, ServiceExited, ServiceUnhealthy
+from ..errors import EngineRefused, EngineUnavailable, HookFailed, Mishap, NothingKept, ServiceExited, ServiceUnhealthy
 from ..interfaces import IBackend, Report, Vanished
+
+IMAGE_SIZE = 1_000_000  # bytes that each version takes once it was fetched
 
 
 @define(eq=False)
@@ -33,30 +39,50 @@ class MemoryStack:
     ended: dict[str, int] = field(factory=dict)
     lines: dict[str, list[str]] = field(factory=dict)
     paused: bool = False
-    launched: bool = False
-    reported: bool = False
+    starting: bool = False
+    launched: bool = False  # it was whole once: it can be started again
+    watched: bool = False  # the next death in it is told
+
+    @property
+    def stopped(self) -> bool:
+        """Nothing of it runs, nor is about to."""
+        return not self.running and not self.starting
 
     @property
     def whole(self) -> bool:
-        spec = self.launch.spec
-        return self.launched and all(
-            self.ended.get(service.name) == 0 if spec.is_task(service.name) else service.name in self.running
-            for service in spec.services
-        )
+        lasting = {service.name for service in self.launch.spec.services if not self.launch.spec.is_task(service.name)}
+        return self.launched and lasting <= self.running
 
 
 @define(eq=False)
 class MemoryEngine:
-    """What outlives a backend, as an engine outlives a gateway. ``peak`` is the most stacks there ever were at once;
-    ``doubled`` lists what was launched while it was still there, which callers must not do."""
+    """What outlives a backend, as an engine outlives a gateway.
+
+    ``peak`` is the most stacks that ever ran, or were paused, at once; ``doubled`` lists what was launched while it was still
+    there, or started again while something of it still ran, which callers must not do.
+    """
 
     stacks: dict[Key, MemoryStack] = field(factory=dict)
     launches: list[tuple[Key, int]] = field(factory=list)
+    restarts: list[tuple[Key, int]] = field(factory=list)
     started: list[str] = field(factory=list)  # the services that started, in order
+    stops: list[Key] = field(factory=list)
     halts: list[Key] = field(factory=list)
+    hooks: list[tuple[Key, Hook]] = field(factory=list)
+    fetched: list[Key] = field(factory=list)
+    reclaims: list[frozenset[Version]] = field(factory=list)  # what each was told to keep
     away: EngineUnavailable | None = None
     peak: int = 0
     doubled: list[Key] = field(factory=list)
+    memory: dict[Key, int] = field(factory=dict)  # bytes that a stack takes while it runs; set by tests
+    data: dict[Key, int] = field(factory=dict)  # what the stack's loader has loaded, 0, and whatever a test makes of it
+    kept_volumes: set[tuple[Key, str]] = field(factory=set)  # the named volumes that there are
+    files: set[tuple[Key, str, str]] = field(factory=set)  # that hooks have made: key, volume or "", path
+    images: set[Version] = field(factory=set)
+
+    def occupied(self) -> int:
+        """How many stacks there are that run, are paused, or are starting."""
+        return sum(not stack.stopped for stack in self.stacks.values())
 
 
 @implementer(IBackend)
@@ -77,8 +103,8 @@ class MemoryBackend:
         stack = self.engine.stacks[key]
         stack.running.discard(service)
         self._ended(stack, service, status)
-        if stack.launched and not stack.reported and self._vanished is not None:
-            stack.reported = True
+        if stack.watched and self._vanished is not None:
+            stack.watched = False
             self._vanished(key, stack.launch.generation, self._exited(stack, service))
 
     # -- IBackend -------------------------------------------------------------------------------------------------------
@@ -99,8 +125,26 @@ class MemoryBackend:
     def launch(self, launch: Launch, report: Report) -> Deferred[Endpoint]:
         return Deferred.fromCoroutine(self._launch(launch, report))
 
-    def halt(self, key: Key, grace: bool) -> Deferred[None]:
-        return Deferred.fromCoroutine(self._halt(key))
+    def stop(self, key: Key) -> Deferred[None]:
+        return Deferred.fromCoroutine(self._stop(key))
+
+    def restart(self, launch: Launch, report: Report) -> Deferred[Endpoint]:
+        return Deferred.fromCoroutine(self._restart(launch, report))
+
+    def halt(self, key: Key, grace: bool, volumes: bool = False) -> Deferred[None]:
+        return Deferred.fromCoroutine(self._halt(key, volumes))
+
+    def execute(self, key: Key, hook: Hook, within: float) -> Deferred[None]:
+        return Deferred.fromCoroutine(self._execute(key, hook, within))
+
+    def usage(self) -> Deferred[Mapping[Key, Usage]]:
+        return Deferred.fromCoroutine(self._usage())
+
+    def fetch(self, launch: Launch, report: Report) -> Deferred[None]:
+        return Deferred.fromCoroutine(self._fetch(launch, report))
+
+    def reclaim(self, keep: Collection[Version]) -> Deferred[int]:
+        return Deferred.fromCoroutine(self._reclaim(frozenset(keep)))
 
     def pause(self, key: Key) -> Deferred[None]:
         return Deferred.fromCoroutine(self._freeze(key, True))
@@ -115,36 +159,66 @@ class MemoryBackend:
         stack = self.engine.stacks.get(key)
         return succeed(self._tails(stack, lines) if stack else ())
 
-    # -- how ------------------------------------------------------------------------------------------------------------
+    # -- starting -------------------------------------------------------------------------------------------------------
 
     async def _step(self, seconds: float | None = None) -> None:
         await deferLater(self._clock, self.step_seconds if seconds is None else seconds)
+        self._answer()
+
+    def _answer(self) -> None:
         if self.engine.away is not None:
             raise self.engine.away
 
+    def _endpoint(self) -> Endpoint:
+        return Endpoint("127.0.0.1", 10_000 + len(self.engine.launches) + len(self.engine.restarts))
+
     async def _launch(self, launch: Launch, report: Report) -> Endpoint:
-        engine = self.engine
-        if engine.away is not None:
-            raise engine.away
-        engine.launches.append((launch.key, launch.generation))
-        if launch.key in engine.stacks:
-            engine.doubled.append(launch.key)
-        stack = MemoryStack(launch, Endpoint("127.0.0.1", 10_000 + len(engine.launches)))
-        engine.stacks[launch.key] = stack
-        engine.peak = max(engine.peak, len(engine.stacks))
-        services = {service.name: service for service in launch.spec.services}
+        engine, key = self.engine, launch.key
+        self._answer()
+        engine.launches.append((key, launch.generation))
+        if key in engine.stacks:
+            engine.doubled.append(key)
+        stack = engine.stacks[key] = MemoryStack(launch, self._endpoint())
+        engine.images.add(launch.version)
+        engine.kept_volumes.update((key, volume) for volume in launch.spec.volumes)
+        engine.data[key] = 0
+        return await self._run(stack, [service.name for service in launch.spec.services], report)
+
+    async def _restart(self, launch: Launch, report: Report) -> Endpoint:
+        engine, key = self.engine, launch.key
+        self._answer()
+        stack = engine.stacks.get(key)
+        if stack is None or not stack.launched:
+            raise NothingKept(f"Nothing is kept of {key}, or not all of it.")
+        engine.restarts.append((key, stack.launch.generation))
+        if not stack.stopped:
+            engine.doubled.append(key)
+        stack.endpoint = self._endpoint()
+        spec = stack.launch.spec
+        return await self._run(stack, [service.name for service in spec.services if not spec.is_task(service.name)], report)
+
+    async def _run(self, stack: MemoryStack, names: Collection[str], report: Report) -> Endpoint:
+        """Start these services, in order."""
+        spec = stack.launch.spec
+        stack.starting = True
+        self.engine.peak = max(self.engine.peak, self.engine.occupied())
         try:
-            order = waves(launch.spec.services)
-        except Disordered as error:
-            raise EngineRefused(f"{launch.key} cannot be started: {error}.") from error
-        for wave in order:
-            for name in wave:
-                await self._start(stack, services[name], report)
-        for service in services.values():
-            if service.name not in stack.running and not launch.spec.is_task(service.name):
+            for name in self._in_order(stack):
+                if name in names:
+                    await self._start(stack, spec.service(name), report)
+        finally:
+            stack.starting = False
+        for service in spec.services:
+            if service.name not in stack.running and not spec.is_task(service.name):
                 raise self._exited(stack, service.name)
-        stack.launched = True
+        stack.launched = stack.watched = True
         return stack.endpoint
+
+    def _in_order(self, stack: MemoryStack) -> Iterator[str]:
+        try:
+            return (name for wave in waves(stack.launch.spec.services) for name in wave)
+        except Disordered as error:
+            raise EngineRefused(f"{stack.launch.key} cannot be started: {error}.") from error
 
     async def _start(self, stack: MemoryStack, service: Service, report: Report) -> None:
         spec, name = stack.launch.spec, service.name
@@ -152,53 +226,115 @@ class MemoryBackend:
         phase = "loader" if task else "create"
         report(Progress(phase, name))
         await self._step()
+        again = name in stack.lines
         stack.running.add(name)
         self.engine.started.append(name)
         stack.lines.setdefault(name, []).append(f"{name} started")
-        if service.command is not None and service.command[:1] == ("exit",):
-            stack.running.discard(name)
-            self._ended(stack, name, int(service.command[1]))
+        match service.command:
+            case ("exit", status):
+                self._end(stack, name, int(status))
+            case ("once", status) if again:
+                self._end(stack, name, int(status))
         if name not in stack.running and not (task and stack.ended[name] == 0):
             raise self._exited(stack, name)
         report(Progress(phase, name, done=True))
-        awaited = name == spec.serves or any(
-            dependency.service == name and dependency.condition is Condition.HEALTHY
-            for other in spec.services
-            for dependency in other.depends_on
-        )
-        if service.healthcheck is not None and awaited:
+        if service.healthcheck is not None and spec.must_be_healthy(name):
             report(Progress("health", name))
             await self._step()
-            if service.healthcheck.test == ("false",):
+            if service.healthcheck.test == ("false",) or (service.healthcheck.test == ("once",) and again):
                 raise ServiceUnhealthy(f"{name} is not healthy.", logs=self._tails(stack, 50), service=name)
             report(Progress("health", name, done=True))
 
-    async def _halt(self, key: Key) -> None:
-        self.engine.halts.append(key)
-        if key in self.engine.stacks:
+    # -- sleeping -------------------------------------------------------------------------------------------------------
+
+    async def _stop(self, key: Key) -> None:
+        self.engine.stops.append(key)
+        stack = self.engine.stacks.get(key)
+        if stack is None or stack.stopped:
+            self._answer()
+            return
+        stack.watched = False
+        await self._step()
+        stack.running.clear()
+        stack.paused = False
+
+    async def _halt(self, key: Key, volumes: bool) -> None:
+        engine = self.engine
+        engine.halts.append(key)
+        stack = engine.stacks.get(key)
+        if stack is None:
+            self._answer()
+        else:
+            stack.watched = False
             await self._step()
-            self.engine.stacks.pop(key, None)
-        elif self.engine.away is not None:
-            raise self.engine.away
+            del engine.stacks[key]
+        disposable = stack.launch.spec.disposable if stack else frozenset()
+        engine.kept_volumes = {
+            (owner, volume) for owner, volume in engine.kept_volumes if owner != key or not (volumes or volume in disposable)
+        }
+        engine.files = {
+            (owner, at, path) for owner, at, path in engine.files if owner != key or (owner, at) in engine.kept_volumes
+        }
 
     async def _freeze(self, key: Key, paused: bool) -> None:
         await self._step(0)
         stack = self.engine.stacks.get(key)
         if stack is None or not stack.whole:
-            raise Mishap(f"{key} is not there.")
+            raise Mishap(f"{key} does not run.")
         stack.paused = paused
 
     async def _thaw(self, key: Key) -> Endpoint:
         await self._freeze(key, False)
         return self.engine.stacks[key].endpoint
 
+    # -- the rest -------------------------------------------------------------------------------------------------------
+
+    async def _execute(self, key: Key, hook: Hook, within: float) -> None:
+        self.engine.hooks.append((key, hook))
+        shell = _Shell(self.engine.files, key, self._service(key, hook))
+        status = shell.run(hook.command)
+        await self._step(within if status is None else None)
+        self._service(key, hook)
+        if status != 0:
+            how = f"took longer than {within:g} s" if status is None else f"ended with status {status}"
+            raise HookFailed(f"{hook.command} {how}.", logs=(LogTail(hook.service, tuple(shell.said)),))
+
+    def _service(self, key: Key, hook: Hook) -> Service:
+        stack = self.engine.stacks.get(key)
+        if stack is None or stack.paused or hook.service not in stack.running:
+            raise HookFailed(f"{hook.service} of {key} does not run.")
+        return stack.launch.spec.service(hook.service)
+
+    async def _usage(self) -> Mapping[Key, Usage]:
+        await self._step(0)
+        return {key: Usage(0 if stack.stopped else self.engine.memory.get(key, 0)) for key, stack in self.engine.stacks.items()}
+
+    async def _fetch(self, launch: Launch, report: Report) -> None:
+        self.engine.fetched.append(launch.key)
+        report(Progress("pull"))
+        await self._step()
+        self.engine.images.add(launch.version)
+        report(Progress("pull", done=True))
+
+    async def _reclaim(self, keep: frozenset[Version]) -> int:
+        self.engine.reclaims.append(keep)
+        await self._step()
+        unused = self.engine.images - keep - {stack.launch.version for stack in self.engine.stacks.values()}
+        self.engine.images -= unused
+        return len(unused) * IMAGE_SIZE
+
     async def _survey(self) -> tuple[Found, ...]:
         await self._step(0)
-        found = []
-        for key, stack in self.engine.stacks.items():
-            one = Found(key, stack.launch.generation, stack.endpoint, stack.launch.version, stack.paused)
-            found.append(one if stack.whole else evolve(one, endpoint=None, paused=False))
-        return tuple(found)
+        return tuple(self._found(stack) for stack in self.engine.stacks.values())
+
+    def _found(self, stack: MemoryStack) -> Found:
+        launch = stack.launch
+        one = Found(launch.key, launch.generation, None, launch.version, kept=stack.launched, running=not stack.stopped)
+        return evolve(one, endpoint=stack.endpoint, paused=stack.paused) if stack.whole else one
+
+    def _end(self, stack: MemoryStack, service: str, status: int) -> None:
+        stack.running.discard(service)
+        self._ended(stack, service, status)
 
     def _ended(self, stack: MemoryStack, service: str, status: int) -> None:
         stack.ended[service] = status
@@ -211,3 +347,43 @@ class MemoryBackend:
 
     def _tails(self, stack: MemoryStack, lines: int) -> tuple[LogTail, ...]:
         return tuple(LogTail(service, tuple(said[-lines:])) for service, said in stack.lines.items())
+
+
+@define
+class _Shell:
+    """Runs ``echo``, ``touch FILE``, ``test -e FILE``, ``true``, ``exit N`` and ``hang``, with ``;`` between them: just what
+    tests of hooks say. Files in a named volume of the service are the volume's."""
+
+    files: set[tuple[Key, str, str]]
+    key: Key
+    service: Service
+    said: list[str] = field(factory=list)
+
+    def run(self, line: str) -> int | None:
+        """The status that it ends with; None if it hangs."""
+        status = 0
+        for command in line.split(";"):
+            match command.split():
+                case ["echo", *words]:
+                    status = 0
+                    self.said.append(" ".join(words))
+                case ["touch", path]:
+                    status = 0
+                    self.files.add(self._place(path))
+                case ["test", "-e", path]:
+                    status = 0 if self._place(path) in self.files else 1
+                case ["true"]:
+                    status = 0
+                case ["exit", number]:
+                    return int(number)
+                case ["hang"] | ["sleep", _]:
+                    return None
+                case _:
+                    return 127
+        return status
+
+    def _place(self, path: str) -> tuple[Key, str, str]:
+        for mount in self.service.mounts:
+            if mount.kind is MountKind.VOLUME and path.startswith(f"{mount.target}/"):
+                return self.key, mount.source, path
+        return self.key, "", path
