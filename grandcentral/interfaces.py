@@ -148,6 +148,7 @@ class IVersions(Interface):
 
 class IManifest(Interface):
     """What must survive a restart. Writes are ordered and durable when fired. Times are seconds since the epoch (wall clock).
+    What was not needed for very long is forgotten (manifests.retention says when); what is pinned is not.
 
     Fails with sqlite3 errors only; callers on the request path go on without it and log.
     """
@@ -163,6 +164,10 @@ class IManifest(Interface):
 
     def known_versions(app: str, name: str) -> Deferred[tuple[Version, ...]]:
         """Known Versions of app whose name equals, begins, or is begun by ``name``: a tuple, longest name first."""
+
+    def newest(app: str, branch: str) -> Deferred[Version | None]:
+        """Of the known Versions of app that were built from ``branch``, the one created last; of those whose age is not known,
+        the one remembered last. None if there is none."""
 
     def pin(key: Key, pinned: bool, until: float | None = None) -> Deferred[None]:
         """Set or clear a pin; the last one set counts. ``until``: wall seconds at which it ends; None: never. Idempotent."""
@@ -181,6 +186,9 @@ class IManifest(Interface):
 
     def starts(key: Key, limit: int) -> Deferred[tuple[Start, ...]]:
         """The newest ``limit`` starts of a key, newest first: a tuple of core.history.Start."""
+
+    def check() -> Deferred[None]:
+        """Fires with None if it can be used; fails as every other call would."""
 
 
 class IStacks(Interface):

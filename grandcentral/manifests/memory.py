@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Mapping
+import time
+from collections import Counter
+from collections.abc import Callable, Mapping
+from math import inf
 from typing import TypeVar
 
 from attrs import define, evolve, field
@@ -14,7 +17,7 @@ from ..core.history import Start
 from ..core.keys import Key
 from ..core.model import Version
 from ..interfaces import IManifest
-from .schemas import HISTORY
+from .retention import USUAL, Retention
 
 T = TypeVar("T")
 
@@ -25,14 +28,18 @@ class MemoryManifest:
     """While ``broken`` is set, every call but open and close fails with it."""
 
     broken: sqlite3.Error | None = None
+    _wall: Callable[[], float] = time.time
+    _retention: Retention = USUAL
     _opened: bool = False
-    _versions: dict[tuple[str, str], Version] = field(factory=dict)
-    _pins: set[Key] = field(factory=set)
+    _tidied: float = 0.0  # wall seconds
+    _versions: dict[Key, Version] = field(factory=dict)  # the one remembered last is last
+    _pins: dict[Key, float | None] = field(factory=dict)
     _used: dict[Key, float] = field(factory=dict)
     _starts: dict[Key, list[Start]] = field(factory=dict)
 
     def open(self) -> Deferred[None]:
         self._opened = True
+        self._tidy()
         return succeed(None)
 
     def close(self) -> Deferred[None]:
@@ -48,28 +55,39 @@ class MemoryManifest:
 
     def remember_version(self, app: str, version: Version) -> Deferred[None]:
         if self._fault() is None:
-            self._versions[app, version.name] = version
+            self._versions.pop(Key(app, version.name), None)
+            self._versions[Key(app, version.name)] = version
         return self._answer(None)
 
     def known_versions(self, app: str, name: str) -> Deferred[tuple[Version, ...]]:
         found = [
             version
-            for (of, known), version in self._versions.items()
-            if of == app and (known.startswith(name) or name.startswith(known))
+            for key, version in self._versions.items()
+            if key.app == app and (key.name.startswith(name) or name.startswith(key.name))
         ]
         return self._answer(tuple(sorted(found, key=lambda version: (-len(version.name), version.name))))
 
-    def pin(self, key: Key, pinned: bool) -> Deferred[None]:
+    def newest(self, app: str, branch: str) -> Deferred[Version | None]:
+        built = [version for key, version in self._versions.items() if key.app == app and version.branch == branch]
+        newest = max(reversed(built), key=lambda one: -inf if one.created is None else one.created, default=None)
+        return self._answer(newest)
+
+    def pin(self, key: Key, pinned: bool, until: float | None = None) -> Deferred[None]:
         if self._fault() is None:
-            (self._pins.add if pinned else self._pins.discard)(key)
+            if pinned:
+                self._pins[key] = until
+            else:
+                self._pins.pop(key, None)
         return self._answer(None)
 
-    def pins(self) -> Deferred[frozenset[Key]]:
-        return self._answer(frozenset(self._pins))
+    def pins(self) -> Deferred[dict[Key, float | None]]:
+        return self._answer(dict(self._pins))
 
     def touch(self, used: Mapping[Key, float]) -> Deferred[None]:
         if self._fault() is None:
             self._used.update(used)
+            if abs(self._wall() - self._tidied) >= self._retention.every:
+                self._tidy()
         return self._answer(None)
 
     def last_used(self) -> Deferred[dict[Key, float]]:
@@ -79,8 +97,26 @@ class MemoryManifest:
         if self._fault() is None:
             kept = self._starts.setdefault(start.key, [])
             kept.insert(0, evolve(start, phases=dict(start.phases)))
-            del kept[HISTORY:]
+            del kept[self._retention.starts :]
         return self._answer(None)
 
     def starts(self, key: Key, limit: int) -> Deferred[tuple[Start, ...]]:
         return self._answer(tuple(self._starts.get(key, ())[:limit]))
+
+    def check(self) -> Deferred[None]:
+        return self._answer(None)
+
+    def _tidy(self) -> None:
+        self._tidied = now = self._wall()
+        oldest = now - self._retention.unused
+        self._pins = {key: until for key, until in self._pins.items() if until is None or until >= now - self._retention.ended}
+        self._used = {key: when for key, when in self._used.items() if when >= oldest or key in self._pins}
+        needed = self._pins.keys() | self._used.keys()
+        for key, starts in list(self._starts.items()):
+            if key not in needed:
+                self._starts[key] = [start for start in starts if start.began >= oldest]
+        newer: Counter[str] = Counter()
+        for key in reversed(list(self._versions)):
+            newer[key.app] += 1
+            if newer[key.app] > self._retention.versions and key not in needed:
+                del self._versions[key]

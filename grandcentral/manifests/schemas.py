@@ -8,14 +8,16 @@ from __future__ import annotations
 
 import os
 import sqlite3
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import closing, suppress
 from importlib.resources import files
 from pathlib import Path
 
 APPLICATION_ID = 0x47724365  # "GrCe"
 BUSY_TIMEOUT = 5.0  # seconds; a backup or a shell may hold the lock for a moment
-HISTORY = 20  # starts remembered per key
+
+
+Tidy = Callable[[sqlite3.Connection], None]
 
 
 class Unusable(sqlite3.DatabaseError):
@@ -28,8 +30,8 @@ def scripts() -> tuple[str, ...]:
     return tuple(entry.read_text("utf-8") for entry in found if entry.name.endswith(".sql"))
 
 
-def open_database(path: Path, schema: Sequence[str]) -> sqlite3.Connection:
-    """The connection to an existing or new manifest, at the newest version of ``schema``. Raises Unusable."""
+def open_database(path: Path, schema: Sequence[str], tidy: Tidy) -> sqlite3.Connection:
+    """The connection to an existing or new manifest, at the newest version of ``schema``, after ``tidy``. Raises Unusable."""
     try:
         if not path.exists() or path.stat().st_size == 0:
             _create(path, schema)
@@ -38,6 +40,8 @@ def open_database(path: Path, schema: Sequence[str]) -> sqlite3.Connection:
             _check(connection, path, len(schema))
             _migrate(connection, path, schema)
             _configure(connection)
+            with connection:
+                tidy(connection)
         except BaseException:
             connection.close()
             raise

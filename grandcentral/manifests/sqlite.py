@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import sqlite3
+import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TypeVar
 
+from attrs import astuple
 from twisted.internet.defer import Deferred, fail
 from twisted.internet.interfaces import IReactorFromThreads
 from twisted.internet.threads import deferToThreadPool
@@ -17,19 +19,33 @@ from ..core.history import Start
 from ..core.keys import Key
 from ..core.model import Version
 from ..interfaces import IManifest
-from .schemas import HISTORY, open_database, scripts
+from .retention import USUAL, Retention
+from .schemas import Tidy, open_database, scripts
 
 T = TypeVar("T")
+
+_VERSION = "name, image, digest, commit_hash, branch, created"  # the fields of a Version, in order
 
 
 @implementer(IManifest)
 class SqliteManifest:
     """``path``: the database file; its directory exists. ``schema``: for tests of migrations."""
 
-    def __init__(self, reactor: IReactorFromThreads, path: str | Path, schema: Sequence[str] | None = None) -> None:
+    def __init__(
+        self,
+        reactor: IReactorFromThreads,
+        path: str | Path,
+        schema: Sequence[str] | None = None,
+        *,
+        wall: Callable[[], float] = time.time,
+        retention: Retention = USUAL,
+    ) -> None:
         self._reactor = reactor
         self._path = Path(path)
         self._schema = scripts() if schema is None else schema
+        self._wall = wall
+        self._retention = retention
+        self._tidied = 0.0  # wall seconds
         self._connection: sqlite3.Connection | None = None
         self._pool: ThreadPool | None = None
 
@@ -39,7 +55,9 @@ class SqliteManifest:
         self._pool = pool = ThreadPool(1, 1, "manifest")
         pool.start()
         try:
-            self._connection = await deferToThreadPool(self._reactor, pool, open_database, self._path, self._schema)
+            self._connection = await deferToThreadPool(
+                self._reactor, pool, open_database, self._path, self._schema, self._tidying()
+            )
         except BaseException:
             self._pool = None
             pool.stop()
@@ -75,6 +93,11 @@ class SqliteManifest:
 
         return deferToThreadPool(self._reactor, pool, transact)
 
+    def _tidying(self) -> Tidy:
+        """What forgets all that is too old, as of now."""
+        self._tidied = now = self._wall()
+        return lambda db: _tidy(db, now, self._retention)
+
     # -- IManifest ------------------------------------------------------------------------------------------------------
 
     def remember_version(self, app: str, version: Version) -> Deferred[None]:
@@ -83,30 +106,40 @@ class SqliteManifest:
     def known_versions(self, app: str, name: str) -> Deferred[tuple[Version, ...]]:
         return self._run(lambda db: _known_versions(db, app, name))
 
-    def pin(self, key: Key, pinned: bool) -> Deferred[None]:
-        return self._run(lambda db: _pin(db, key, pinned))
+    def newest(self, app: str, branch: str) -> Deferred[Version | None]:
+        return self._run(lambda db: _newest(db, app, branch))
 
-    def pins(self) -> Deferred[frozenset[Key]]:
+    def pin(self, key: Key, pinned: bool, until: float | None = None) -> Deferred[None]:
+        return self._run(lambda db: _pin(db, key, pinned, until))
+
+    def pins(self) -> Deferred[dict[Key, float | None]]:
         return self._run(_pins)
 
     def touch(self, used: Mapping[Key, float]) -> Deferred[None]:
+        """It is called as long as the gateway runs, so what is too old goes with it when it is time."""
         rows = [(key.app, key.name, when) for key, when in used.items()]
-        return self._run(lambda db: _touch(db, rows))
+        due = abs(self._wall() - self._tidied) >= self._retention.every
+        tidy = self._tidying() if due else None
+        return self._run(lambda db: _touch(db, rows, tidy))
 
     def last_used(self) -> Deferred[dict[Key, float]]:
         return self._run(_last_used)
 
     def record_start(self, start: Start) -> Deferred[None]:
-        return self._run(lambda db: _record_start(db, start))
+        return self._run(lambda db: _record_start(db, start, self._retention.starts))
 
     def starts(self, key: Key, limit: int) -> Deferred[tuple[Start, ...]]:
         return self._run(lambda db: _starts(db, key, limit))
 
+    def check(self) -> Deferred[None]:
+        return self._run(_check)
+
 
 def _remember_version(db: sqlite3.Connection, app: str, version: Version) -> None:
     db.execute(
-        "INSERT OR REPLACE INTO versions (app, name, image, digest, commit_hash) VALUES (?, ?, ?, ?, ?)",
-        (app, version.name, version.image, version.digest, version.commit),
+        f"INSERT OR REPLACE INTO versions (app, {_VERSION}, remembered) VALUES (?, ?, ?, ?, ?, ?, ?,"
+        " (SELECT coalesce(max(remembered), 0) + 1 FROM versions WHERE app = ?))",
+        (app, *astuple(version), app),
     )
 
 
@@ -114,7 +147,7 @@ def _known_versions(db: sqlite3.Connection, app: str, name: str) -> tuple[Versio
     """Both halves are look-ups in the primary key: a scan would cost more with every version that was ever built."""
     beginnings = [name[:length] for length in range(len(name))]
     rows = db.execute(
-        "SELECT name, image, digest, commit_hash FROM versions WHERE app = ?"
+        f"SELECT {_VERSION} FROM versions WHERE app = ?"
         f" AND (name >= ? AND name < ? || char(0x10FFFF) OR name IN ({', '.join('?' * len(beginnings))}))"
         " ORDER BY length(name) DESC, name",
         (app, name, name, *beginnings),
@@ -122,27 +155,38 @@ def _known_versions(db: sqlite3.Connection, app: str, name: str) -> tuple[Versio
     return tuple(Version(*row) for row in rows)
 
 
-def _pin(db: sqlite3.Connection, key: Key, pinned: bool) -> None:
+def _newest(db: sqlite3.Connection, app: str, branch: str) -> Version | None:
+    """NULL is less than any number: those whose age is not known come last."""
+    row = db.execute(
+        f"SELECT {_VERSION} FROM versions WHERE app = ? AND branch = ? ORDER BY created DESC, remembered DESC LIMIT 1",
+        (app, branch),
+    ).fetchone()
+    return None if row is None else Version(*row)
+
+
+def _pin(db: sqlite3.Connection, key: Key, pinned: bool, until: float | None) -> None:
     if pinned:
-        db.execute("INSERT OR IGNORE INTO pins (app, name) VALUES (?, ?)", (key.app, key.name))
+        db.execute("INSERT OR REPLACE INTO pins (app, name, until) VALUES (?, ?, ?)", (key.app, key.name, until))
     else:
         db.execute("DELETE FROM pins WHERE app = ? AND name = ?", (key.app, key.name))
 
 
-def _pins(db: sqlite3.Connection) -> frozenset[Key]:
-    return frozenset(Key(*row) for row in db.execute("SELECT app, name FROM pins"))
+def _pins(db: sqlite3.Connection) -> dict[Key, float | None]:
+    return {Key(app, name): until for app, name, until in db.execute("SELECT app, name, until FROM pins")}
 
 
-def _touch(db: sqlite3.Connection, rows: list[tuple[str, str, float]]) -> None:
+def _touch(db: sqlite3.Connection, rows: list[tuple[str, str, float]], tidy: Tidy | None) -> None:
     db.executemany("INSERT OR REPLACE INTO last_uses (app, name, used_at) VALUES (?, ?, ?)", rows)
+    if tidy is not None:
+        tidy(db)
 
 
 def _last_used(db: sqlite3.Connection) -> dict[Key, float]:
     return {Key(app, name): used_at for app, name, used_at in db.execute("SELECT app, name, used_at FROM last_uses")}
 
 
-def _record_start(db: sqlite3.Connection, start: Start) -> None:
-    """Adds one and forgets the oldest beyond HISTORY, phases with it (ON DELETE CASCADE)."""
+def _record_start(db: sqlite3.Connection, start: Start, kept: int) -> None:
+    """Adds one and forgets the oldest beyond those that are kept, phases with it (ON DELETE CASCADE)."""
     key = (start.key.app, start.key.name)
     number = db.execute(
         "INSERT INTO starts (app, name, generation, began, failure) VALUES (?, ?, ?, ?, ?)",
@@ -153,7 +197,7 @@ def _record_start(db: sqlite3.Connection, start: Start) -> None:
     db.execute(
         "DELETE FROM starts WHERE app = ? AND name = ? AND id <="
         " (SELECT id FROM starts WHERE app = ? AND name = ? ORDER BY id DESC LIMIT 1 OFFSET ?)",
-        (*key, *key, HISTORY),
+        (*key, *key, kept),
     )
 
 
@@ -167,3 +211,25 @@ def _starts(db: sqlite3.Connection, key: Key, limit: int) -> tuple[Start, ...]:
 
 def _phases(db: sqlite3.Connection, start: int) -> dict[str, float]:
     return dict(db.execute("SELECT phase, seconds FROM start_phases WHERE start_id = ?", (start,)))
+
+
+def _check(db: sqlite3.Connection) -> None:
+    db.execute("SELECT app FROM pins LIMIT 1").fetchone()
+
+
+def _tidy(db: sqlite3.Connection, now: float, retention: Retention) -> None:
+    """Forget what is too old. Last uses after pins, and the others after last uses: each goes by those before it."""
+    db.execute("DELETE FROM pins WHERE until < ?", (now - retention.ended,))
+    db.execute(
+        "DELETE FROM last_uses WHERE used_at < ? AND (app, name) NOT IN (SELECT app, name FROM pins)", (now - retention.unused,)
+    )
+    db.execute(f"DELETE FROM starts WHERE began < ? AND {_UNUSED}", (now - retention.unused,))
+    for (app,) in db.execute("SELECT app FROM versions GROUP BY app HAVING count(*) > ?", (retention.versions,)).fetchall():
+        db.execute(
+            f"DELETE FROM versions WHERE app = ? AND {_UNUSED} AND remembered <"
+            " (SELECT remembered FROM versions WHERE app = ? ORDER BY remembered DESC LIMIT 1 OFFSET ?)",
+            (app, app, retention.versions - 1),
+        )
+
+
+_UNUSED = "(app, name) NOT IN (SELECT app, name FROM pins UNION ALL SELECT app, name FROM last_uses)"

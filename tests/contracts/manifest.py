@@ -1,5 +1,5 @@
 """What every IManifest promises. Subclass ``ManifestContract`` and give it a ``store`` fixture: a function that makes a
-manifest, not open yet, on one and the same store.
+manifest, not open yet, on one and the same store, with the clock of the ``wall`` fixture and RETENTION.
 """
 
 from __future__ import annotations
@@ -10,15 +10,34 @@ from contextlib import asynccontextmanager
 
 import pytest
 import pytest_twisted
+from attrs import define, evolve
 
 from grandcentral.core.history import Start
 from grandcentral.core.keys import Key
 from grandcentral.core.model import Version
 from grandcentral.interfaces import IManifest
+from grandcentral.manifests.retention import DAY, Retention
 
 Store = Callable[[], IManifest]
 
 RED, BLUE = Key("app", "red"), Key("app", "blue")
+RETENTION = Retention(unused=90 * DAY, versions=10)
+NOW = 2_000_000_000.0
+
+
+@define
+class Wall:
+    """The wall clock: it says what a test sets."""
+
+    now: float = NOW
+
+    def __call__(self) -> float:
+        return self.now
+
+
+@pytest.fixture
+def wall() -> Wall:
+    return Wall()
 
 
 @asynccontextmanager
@@ -39,23 +58,28 @@ class ManifestContract:
     @pytest_twisted.ensureDeferred
     async def test_a_new_manifest_knows_nothing(self, store: Store) -> None:
         async with opened(store) as manifest:
-            assert await manifest.pins() == frozenset()
+            await manifest.check()
+            assert await manifest.pins() == {}
             assert await manifest.last_used() == {}
             assert await manifest.known_versions("app", "abcdef1") == ()
+            assert await manifest.newest("app", "main") is None
             assert await manifest.starts(RED, 10) == ()
 
     @pytest_twisted.ensureDeferred
     async def test_what_was_written_is_there_after_a_restart(self, store: Store) -> None:
-        start = Start(RED, 3, 1000.5, {"pull": 1.25, "ready": 0.5}, "web ended with status 1")
+        start = Start(RED, 3, NOW - 0.5, {"pull": 1.25, "ready": 0.5}, "web ended with status 1")
+        version = evolve(image("abcdef1"), branch="feature/é", created=NOW - 99.25)
         async with opened(store) as manifest:
             await manifest.pin(RED, True)
-            await manifest.touch({RED: 1000.5})
-            await manifest.remember_version("app", image("abcdef1"))
+            await manifest.pin(BLUE, True, NOW + 0.25)
+            await manifest.touch({RED: NOW - 0.5})
+            await manifest.remember_version("app", version)
             await manifest.record_start(start)
         async with opened(store) as manifest:
-            assert await manifest.pins() == {RED}
-            assert await manifest.last_used() == {RED: 1000.5}
-            assert await manifest.known_versions("app", "abcdef1") == (image("abcdef1"),)
+            assert await manifest.pins() == {RED: None, BLUE: NOW + 0.25}
+            assert await manifest.last_used() == {RED: NOW - 0.5}
+            assert await manifest.known_versions("app", "abcdef1") == (version,)
+            assert await manifest.newest("app", "feature/é") == version
             assert await manifest.starts(RED, 10) == (start,)
 
     @pytest_twisted.ensureDeferred
@@ -63,23 +87,30 @@ class ManifestContract:
         async with opened(store) as manifest:
             for pinned in (True, True, False, False, True):
                 await manifest.pin(RED, pinned)
-                assert await manifest.pins() == ({RED} if pinned else set())
+                assert await manifest.pins() == ({RED: None} if pinned else {})
+
+    @pytest_twisted.ensureDeferred
+    async def test_of_the_ends_of_a_pin_the_last_one_set_counts(self, store: Store) -> None:
+        async with opened(store) as manifest:
+            for until in (NOW + 60, NOW + 30, None, NOW + 90):
+                await manifest.pin(RED, True, until)
+                assert await manifest.pins() == {RED: until}
 
     @pytest_twisted.ensureDeferred
     async def test_a_key_without_a_name_is_a_key(self, store: Store) -> None:
         async with opened(store) as manifest:
             await manifest.pin(Key("mail"), True)
-            await manifest.touch({Key("mail"): 1.0})
-            assert await manifest.pins() == {Key("mail")}
-            assert await manifest.last_used() == {Key("mail"): 1.0}
+            await manifest.touch({Key("mail"): NOW})
+            assert await manifest.pins() == {Key("mail"): None}
+            assert await manifest.last_used() == {Key("mail"): NOW}
 
     @pytest_twisted.ensureDeferred
     async def test_the_last_use_written_last_counts(self, store: Store) -> None:
         async with opened(store) as manifest:
-            await manifest.touch({RED: 100.0, BLUE: 100.0})
-            await manifest.touch({RED: 90.0})
+            await manifest.touch({RED: NOW, BLUE: NOW})
+            await manifest.touch({RED: NOW - 10})
             await manifest.touch({})
-            assert await manifest.last_used() == {RED: 90.0, BLUE: 100.0}
+            assert await manifest.last_used() == {RED: NOW - 10, BLUE: NOW}
 
     @pytest_twisted.ensureDeferred
     async def test_the_newest_digest_of_a_name_replaces_the_older(self, store: Store) -> None:
@@ -148,18 +179,18 @@ class ManifestContract:
     async def test_writes_keep_their_order_without_being_waited_for(self, store: Store) -> None:
         async with opened(store) as manifest:
             writes = [manifest.pin(RED, number % 2 == 0) for number in range(21)]
-            assert await manifest.pins() == {RED}
+            assert await manifest.pins() == {RED: None}
             assert all(write.called for write in writes)
 
     @pytest_twisted.ensureDeferred
     async def test_close_finishes_what_is_queued(self, store: Store) -> None:
         manifest = store()
         await manifest.open()
-        writes = [manifest.touch({RED: float(number)}) for number in range(20)]
+        writes = [manifest.touch({RED: NOW + number}) for number in range(20)]
         await manifest.close()
         assert all(write.called for write in writes)
         async with opened(store) as again:
-            assert await again.last_used() == {RED: 19.0}
+            assert await again.last_used() == {RED: NOW + 19.0}
 
     @pytest_twisted.ensureDeferred
     async def test_a_manifest_that_is_not_open_fails_and_does_not_hang(self, store: Store) -> None:
@@ -171,3 +202,107 @@ class ManifestContract:
         await manifest.close()
         with pytest.raises(sqlite3.Error):
             await manifest.pin(RED, True)
+        with pytest.raises(sqlite3.Error):
+            await manifest.check()
+
+    # -- what a branch has come to
+
+    @pytest_twisted.ensureDeferred
+    async def test_the_newest_version_of_a_branch_is_the_one_created_last_whichever_was_seen_last(self, store: Store) -> None:
+        async with opened(store) as manifest:
+            for name, branch, created in (
+                ("aaaaaaa", "main", 100.0),
+                ("bbbbbbb", "main", 300.5),
+                ("ccccccc", "main", 200.0),
+                ("ddddddd", "other", 900.0),
+                ("eeeeeee", None, 999.0),
+                ("fffffff", "main", None),
+            ):
+                await manifest.remember_version("app", evolve(image(name), branch=branch, created=created))
+            await manifest.remember_version("else", evolve(image("0000000"), branch="main", created=999.0))
+            newest = await manifest.newest("app", "main")
+            assert newest == evolve(image("bbbbbbb"), branch="main", created=300.5)
+            assert await manifest.newest("app", "mai") is None
+
+    @pytest_twisted.ensureDeferred
+    async def test_where_no_age_is_known_the_version_remembered_last_is_the_newest(self, store: Store) -> None:
+        async with opened(store) as manifest:
+            for name in ("aaaaaaa", "ccccccc", "bbbbbbb", "aaaaaaa"):
+                await manifest.remember_version("app", evolve(image(name), branch="main"))
+            newest = await manifest.newest("app", "main")
+            assert newest is not None
+            assert newest.name == "aaaaaaa"
+
+    @pytest_twisted.ensureDeferred
+    async def test_a_tag_that_was_moved_to_another_branch_leaves_its_branch(self, store: Store) -> None:
+        async with opened(store) as manifest:
+            await manifest.remember_version("app", evolve(image("latest"), branch="main", created=1.0))
+            await manifest.remember_version("app", evolve(image("latest", "sha256:2"), branch="next", created=2.0))
+            assert await manifest.newest("app", "main") is None
+
+    # -- what is forgotten
+
+    @pytest_twisted.ensureDeferred
+    async def test_a_pin_that_ended_is_forgotten_at_an_opening_but_not_at_once(self, store: Store, wall: Wall) -> None:
+        async with opened(store) as manifest:
+            await manifest.pin(RED, True, NOW + 60)
+            await manifest.pin(BLUE, True)
+        wall.now += 2 * DAY
+        async with opened(store) as manifest:
+            assert await manifest.pins() == {RED: NOW + 60, BLUE: None}
+        wall.now += 6 * DAY
+        async with opened(store) as manifest:
+            assert await manifest.pins() == {BLUE: None}
+
+    @pytest_twisted.ensureDeferred
+    async def test_what_was_not_used_for_very_long_is_forgotten_unless_it_is_pinned(self, store: Store, wall: Wall) -> None:
+        green = Key("app", "green")
+        async with opened(store) as manifest:
+            await manifest.touch({RED: NOW, BLUE: NOW, green: NOW + 50 * DAY})
+            await manifest.pin(BLUE, True)
+            for key in (RED, BLUE, green):
+                await manifest.record_start(Start(key, 1, NOW, {"ready": 1.0}))
+        wall.now += 91 * DAY
+        async with opened(store) as manifest:
+            assert await manifest.last_used() == {BLUE: NOW, green: NOW + 50 * DAY}
+            assert [len(await manifest.starts(key, 10)) for key in (RED, BLUE, green)] == [0, 1, 1]
+
+    @pytest_twisted.ensureDeferred
+    async def test_a_gateway_that_runs_for_years_forgets_as_well(self, store: Store, wall: Wall) -> None:
+        async with opened(store) as manifest:
+            await manifest.touch({RED: NOW})
+            wall.now += 91 * DAY
+            await manifest.touch({BLUE: wall.now})
+            assert await manifest.last_used() == {BLUE: wall.now}
+
+    @pytest_twisted.ensureDeferred
+    async def test_within_a_day_of_the_last_time_nothing_is_looked_for(self, store: Store, wall: Wall) -> None:
+        async with opened(store) as manifest:
+            wall.now += 0.9 * DAY
+            await manifest.touch({RED: NOW - 90 * DAY})
+            assert RED in await manifest.last_used()
+            wall.now += 0.1 * DAY
+            await manifest.touch({})
+            assert await manifest.last_used() == {}
+
+    @pytest_twisted.ensureDeferred
+    async def test_a_clock_that_is_put_back_does_not_end_the_forgetting(self, store: Store, wall: Wall) -> None:
+        wall.now = NOW + 3650 * DAY
+        async with opened(store) as manifest:
+            wall.now = NOW
+            await manifest.touch({RED: NOW - 91 * DAY})
+            assert await manifest.last_used() == {}
+
+    @pytest_twisted.ensureDeferred
+    async def test_of_each_app_the_versions_remembered_last_are_kept_and_those_in_use(self, store: Store) -> None:
+        async with opened(store) as manifest:
+            for number in range(15):
+                await manifest.remember_version("app", image(f"v{number:02}"))
+            await manifest.remember_version("app", image("v00"))
+            await manifest.remember_version("other", image("v01"))
+            await manifest.pin(Key("app", "v02"), True)
+            await manifest.touch({Key("app", "v03"): NOW})
+        async with opened(store) as manifest:
+            kept = sorted(version.name for version in await manifest.known_versions("app", ""))
+            assert kept == ["v00", "v02", "v03", *(f"v{number:02}" for number in range(6, 15))]
+            assert await manifest.known_versions("other", "") == (image("v01"),)

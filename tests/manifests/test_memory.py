@@ -9,12 +9,14 @@ import pytest
 from grandcentral.core.keys import Key
 from grandcentral.manifests.memory import MemoryManifest
 
-from ..contracts.manifest import ManifestContract, Store
+from ..contracts.manifest import RETENTION, ManifestContract, Store, Wall, wall
+
+__all__ = ["wall"]  # a fixture
 
 
 @pytest.fixture
-def store() -> Store:
-    manifest = MemoryManifest()
+def store(wall: Wall) -> Store:
+    manifest = MemoryManifest(wall=wall, retention=RETENTION)
     return lambda: manifest
 
 
@@ -28,4 +30,4 @@ def test_a_broken_manifest_fails_and_takes_nothing() -> None:
     manifest.broken = sqlite3.OperationalError("disk I/O error")
     assert manifest.pin(Key("app"), True).addErrback(lambda failure: failure.value).result is manifest.broken
     manifest.broken = None
-    assert manifest.pins().result == frozenset()
+    assert manifest.pins().result == {}

@@ -14,11 +14,15 @@ from twisted.internet import reactor
 
 from grandcentral.core.history import Start
 from grandcentral.core.keys import Key
-from grandcentral.manifests.schemas import Unusable, scripts
+from grandcentral.core.model import Version
+from grandcentral.manifests.schemas import Unusable, open_database, scripts
 from grandcentral.manifests.sqlite import SqliteManifest
 
-from ..contracts.manifest import RED, ManifestContract, Store, opened
+from ..contracts.manifest import NOW, RED, RETENTION, ManifestContract, Store, Wall, opened, wall
 
+__all__ = ["wall"]  # a fixture
+
+NEWEST = len(scripts())
 MORE = "ALTER TABLE pins ADD COLUMN reason TEXT;"
 
 
@@ -28,8 +32,8 @@ def path(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def store(path: Path) -> Store:
-    return lambda: SqliteManifest(reactor, path)
+def store(path: Path, wall: Wall) -> Store:
+    return lambda: SqliteManifest(reactor, path, wall=wall, retention=RETENTION)
 
 
 class TestSqliteManifest(ManifestContract):
@@ -104,7 +108,7 @@ async def test_a_half_made_file_of_a_crash_is_made_again(store: Store, path: Pat
     path.with_name("manifest.db.new").write_bytes(b"SQLite format 3\0 and then the power went")
     path.write_bytes(b"")
     async with opened(store) as manifest:
-        assert await manifest.pins() == frozenset()
+        assert await manifest.pins() == {}
     assert not path.with_name("manifest.db.new").exists()
 
 
@@ -116,7 +120,7 @@ async def test_the_log_of_a_deleted_file_is_not_replayed_into_a_new_one(store: S
     path.unlink()
     path.with_name("manifest.db-wal").write_bytes(left)
     async with opened(store) as manifest:
-        assert await manifest.pins() == frozenset()
+        assert await manifest.pins() == {}
 
 
 @pytest_twisted.ensureDeferred
@@ -134,12 +138,24 @@ async def test_an_older_file_is_migrated_after_a_backup(store: Store, path: Path
     async with opened(store) as manifest:
         await manifest.pin(RED, True)
     async with opened(lambda: SqliteManifest(reactor, path, (*scripts(), MORE))) as manifest:
-        assert await manifest.pins() == {RED}
+        assert await manifest.pins() == {RED: None}
     assert query(path, "SELECT name, reason FROM pins") == [("red", None)]
-    backup = path.with_name("manifest.db.bak-v1")
-    assert query(backup, "SELECT * FROM pins") == [("app", "red")]
-    assert query(backup, "PRAGMA user_version") == [(1,)]
-    assert not path.with_name("manifest.db.bak-v1.new").exists()
+    backup = path.with_name(f"manifest.db.bak-v{NEWEST}")
+    assert query(backup, "SELECT app, name FROM pins") == [("app", "red")]
+    assert query(backup, "PRAGMA user_version") == [(NEWEST,)]
+    assert not path.with_name(f"{backup.name}.new").exists()
+
+
+@pytest_twisted.ensureDeferred
+async def test_what_the_first_release_wrote_is_read_by_this_one(store: Store, path: Path) -> None:
+    open_database(path, scripts()[:1], lambda db: None).close()
+    query(path, "INSERT INTO pins VALUES ('app', 'red')")
+    query(path, "INSERT INTO versions VALUES ('app', 'v1', 'registry.test/app:v1', 'sha256:1', NULL)")
+    query(path, f"INSERT INTO last_uses VALUES ('app', 'red', {NOW})")
+    async with opened(store) as manifest:
+        assert await manifest.pins() == {RED: None}
+        assert await manifest.known_versions("app", "v1") == (Version("v1", "registry.test/app:v1", "sha256:1"),)
+        assert await manifest.last_used() == {RED: NOW}
 
 
 @pytest_twisted.ensureDeferred
@@ -147,11 +163,11 @@ async def test_a_migration_that_fails_changes_nothing_and_says_where_the_copy_is
     async with opened(store) as manifest:
         await manifest.pin(RED, True)
     broken = SqliteManifest(reactor, path, (*scripts(), "ALTER TABLE pins ADD COLUMN reason TEXT; DROP TABLE absent;"))
-    with pytest.raises(Unusable, match=r"no such table: absent.*manifest\.db\.bak-v1"):
+    with pytest.raises(Unusable, match=rf"no such table: absent.*manifest\.db\.bak-v{NEWEST}"):
         await broken.open()
     async with opened(store) as manifest:
-        assert await manifest.pins() == {RED}
-    assert query(path, "SELECT * FROM pins") == [("app", "red")]
+        assert await manifest.pins() == {RED: None}
+    assert query(path, "SELECT * FROM pins") == [("app", "red", None)]
 
 
 @pytest_twisted.ensureDeferred
@@ -159,7 +175,7 @@ async def test_a_file_of_a_newer_release_is_refused_and_left_alone(store: Store,
     async with opened(lambda: SqliteManifest(reactor, path, (*scripts(), MORE))):
         pass
     before = path.read_bytes()
-    with pytest.raises(Unusable, match=r"newer Grand Central \(its schema is version 2, this one knows 1\)"):
+    with pytest.raises(Unusable, match=rf"newer Grand Central \(its schema is version {NEWEST + 1}, this one knows {NEWEST}\)"):
         await store().open()
     assert path.read_bytes() == before
 
