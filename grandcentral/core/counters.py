@@ -24,10 +24,10 @@ _ENDING = (State.STOPPING, State.STOPPING_WANTED, State.FAILING)
 
 # Why a stack is stopped, by the news that stopped it.
 _REASONS: Mapping[Event, str] = {
-    Event.DRAINED: "idle",
-    Event.STOP_CHOSEN: "idle",
+    Event.SAVED: "idle",
     Event.PAUSE_FAILED: "idle",
     Event.STOP_ASKED: "asked",
+    Event.FORCE_ASKED: "asked",
     Event.VANISHED: "vanished",
     Event.RESUME_FAILED: "vanished",
     Event.FOUND_BROKEN: "vanished",
@@ -107,7 +107,7 @@ class StackCounters:
 
     def moved(self, before: State, after: State, news: Event) -> None:
         if after in _ENDING and before not in _ENDING:
-            self.stops[_REASONS[news]] += 1
+            self.stops["asked" if before is State.CLOSING else _REASONS[news]] += 1
 
     def retire(self, ticket: Ticket | None) -> None:
         """A ticket that nobody will use any more: keep what it counted."""

@@ -4,6 +4,10 @@ Two rules. Everything that decides what happens next to a stack is in TRANSITION
 engines nor requests. ``step`` looks a pair up and returns the next state with the effects that the caller must perform, in
 order. A pair that is not in the table raises :class:`IllegalTransition`, and nothing has changed.
 
+Whether a stack that does not run left something behind (its containers or work tree, with their data) is a fact beside the
+state: HALT leaves behind what is worth keeping, and LAUNCH starts that again. It changes nothing about what may happen when,
+so that there is one row for both: an operator reads "stopped" for a cold stack of which something is kept.
+
 docs/lifecycle.md and its diagram are made from the table.
 """
 
@@ -15,7 +19,7 @@ from enum import Enum
 class State(Enum):
     """Where a stack is in its life. The value is what operators read."""
 
-    COLD = "cold"  # nothing of it is there
+    COLD = "cold"  # nothing of it runs
     QUEUED = "queued"  # wanted; waits for a slot
     STARTING = "starting"  # the backend creates it
     PROBING = "probing"  # launched; we ask it whether it is ready
@@ -26,15 +30,18 @@ class State(Enum):
     DOZING = "dozing"  # chosen to be paused; waits for nothing to be in flight
     PAUSED = "paused"  # frozen, with its memory
     RESUMING = "resuming"  # being thawed
-    STOPPING = "stopping"  # being removed
-    STOPPING_WANTED = "stopping, wanted"  # being removed, and asked for again meanwhile
-    FAILING = "failing"  # being removed after a failure
-    FAILED = "failed"  # the failure is remembered; nothing is there
+    SAVING = "saving"  # unused; its before_stop commands run
+    CLOSING = "closing"  # an operator wants it stopped; its before_stop commands run
+    STOPPING = "stopping"  # being stopped
+    STOPPING_WANTED = "stopping, wanted"  # being stopped, and asked for again meanwhile
+    FAILING = "failing"  # being stopped after a failure
+    FAILED = "failed"  # the failure is remembered; nothing of it runs
+    REMOVING = "removing"  # what was kept of it is being removed
 
     @property
     def holds_slot(self) -> bool:
         """Whether something of the stack may be running, so that it counts against ``max_stacks``."""
-        return self not in (State.COLD, State.QUEUED, State.FAILED)
+        return self not in (State.COLD, State.QUEUED, State.FAILED, State.REMOVING)
 
 
 class Event(Enum):
@@ -43,6 +50,7 @@ class Event(Enum):
     WANTED = "a request needs it"
     ADOPTED = "found running, whole"
     ADOPTED_PAUSED = "found frozen, whole"
+    ADOPTED_STOPPED = "found stopped, whole"
     FOUND_BROKEN = "found half made or half dead"
     SLOT_GRANTED = "admission found a slot"
     SLOT_REFUSED = "admission found none in time"
@@ -56,15 +64,19 @@ class Event(Enum):
     VANISHED = "a service of it ended"
     STOP_CHOSEN = "the janitor, or admission, chose it to be stopped"
     PAUSE_CHOSEN = "the janitor chose it to be paused"
+    REMOVE_CHOSEN = "what is kept of it is to be removed"
     DRAINED = "nothing is in flight"
     DRAIN_REFUSED = "something is in flight"
+    SAVED = "its before_stop commands have ended well"
+    SAVE_FAILED = "one of them has not"
     PAUSE_FAILED = "the backend could not freeze it"
     RESUMED = "the backend thawed it"
     RESUME_FAILED = "the backend could not thaw it"
-    HALTED = "nothing of it is left"
-    HALT_FAILED = "something of it may be left"
-    HALT_RETRY = "time to try again to remove it"
+    HALTED = "nothing of it runs"
+    HALT_FAILED = "something of it may run, or be left"
+    HALT_RETRY = "time to try again"
     STOP_ASKED = "an operator wants it stopped"
+    FORCE_ASKED = "an operator wants it stopped, saved or not"
     RETRY_ELAPSED = "the failure is old enough"
     RETRY_ASKED = "an operator wants it tried again"
 
@@ -75,8 +87,11 @@ class Effect(Enum):
     ASK_SLOT = "ask admission for a slot"
     LEAVE_QUEUE = "give up the place in the queue"
     FREE_SLOT = "give the slot back"
-    LAUNCH = "create and start every service (engine)"
-    HALT = "stop and remove everything (engine)"
+    LAUNCH = "start every service: of what was kept, or of one made anew (engine)"
+    HALT = "stop every service; remove what is not worth keeping (engine)"
+    REMOVE = "remove what was kept (engine)"
+    SAVE = "run its before_stop commands, thawed if need be (engine)"
+    ALARM = "say that it could not be saved, and let it be for a while"
     PAUSE = "freeze it (engine)"
     RESUME = "thaw it (engine)"
     CHECK = "ask the backend whether it is there (engine)"
@@ -110,20 +125,25 @@ _start_failed: Row = (S.FAILING, (F.REMEMBER, F.FAIL_WAITERS, F.HALT))
 _start_stopped: Row = (S.STOPPING, (F.FAIL_WAITERS, F.HALT))
 _gone: Row = (S.STOPPING, (F.CLOSE, F.HALT))
 _gone_wanted: Row = (S.STOPPING_WANTED, (F.HALT,))
+_closing: Row = (S.CLOSING, (F.FAIL_WAITERS, F.SAVE))
 
 TRANSITIONS: dict[State, dict[Event, Row]] = {
     S.COLD: {
         E.WANTED: (S.QUEUED, (F.ASK_SLOT,)),
         E.ADOPTED: (S.PROBING, (F.PROBE, F.ARM_READY)),
         E.ADOPTED_PAUSED: (S.PAUSED, ()),
+        E.ADOPTED_STOPPED: (S.COLD, ()),
         E.FOUND_BROKEN: (S.STOPPING, (F.HALT,)),
+        E.REMOVE_CHOSEN: (S.REMOVING, (F.REMOVE,)),
         E.STOP_ASKED: (S.COLD, ()),
+        E.FORCE_ASKED: (S.COLD, ()),
     },
     S.QUEUED: {
         E.WANTED: (S.QUEUED, ()),  # single flight
         E.SLOT_GRANTED: (S.STARTING, (F.LAUNCH, F.ARM_START)),
         E.SLOT_REFUSED: (S.COLD, (F.FAIL_WAITERS,)),
         E.STOP_ASKED: (S.COLD, (F.LEAVE_QUEUE, F.FAIL_WAITERS)),
+        E.FORCE_ASKED: (S.COLD, (F.LEAVE_QUEUE, F.FAIL_WAITERS)),
     },
     S.STARTING: {
         E.WANTED: (S.STARTING, ()),  # single flight
@@ -132,6 +152,7 @@ TRANSITIONS: dict[State, dict[Event, Row]] = {
         E.DEADLINE: _start_failed,
         E.VANISHED: _start_failed,
         E.STOP_ASKED: _start_stopped,
+        E.FORCE_ASKED: _start_stopped,
     },
     S.PROBING: {
         E.WANTED: (S.PROBING, ()),  # single flight
@@ -139,6 +160,7 @@ TRANSITIONS: dict[State, dict[Event, Row]] = {
         E.DEADLINE: _start_failed,
         E.VANISHED: _start_failed,
         E.STOP_ASKED: _start_stopped,
+        E.FORCE_ASKED: _start_stopped,
     },
     S.READY: {
         E.WANTED: (S.READY, (F.FIRE_WAITERS,)),
@@ -146,42 +168,48 @@ TRANSITIONS: dict[State, dict[Event, Row]] = {
         E.STOP_CHOSEN: (S.DRAINING, (F.DRAIN,)),
         E.PAUSE_CHOSEN: (S.DOZING, (F.DRAIN,)),
         E.VANISHED: _gone,
-        E.STOP_ASKED: _gone,
+        E.STOP_ASKED: (S.CLOSING, (F.CLOSE, F.SAVE)),
+        E.FORCE_ASKED: _gone,
     },
     S.CHECKING: {
         E.WANTED: (S.CHECKING, ()),
         E.FOUND: (S.REPROBING, (F.PROBE, F.ARM_READY)),
         E.CHECK_FAILED: (S.READY, (F.OPEN, F.FAIL_WAITERS)),  # nothing is known, so nothing is concluded
         E.VANISHED: _gone_wanted,  # who lost the connection is about to ask again
-        E.STOP_ASKED: _start_stopped,
+        E.STOP_ASKED: _closing,
+        E.FORCE_ASKED: _start_stopped,
     },
     S.REPROBING: {
         E.WANTED: (S.REPROBING, ()),
         E.PROBE_PASSED: _ready,
         E.DEADLINE: _start_failed,
         E.VANISHED: _gone_wanted,  # it was ready once: no failed start, but one to be repeated
-        E.STOP_ASKED: _start_stopped,
+        E.STOP_ASKED: _closing,
+        E.FORCE_ASKED: _start_stopped,
     },
     S.DRAINING: {
         E.WANTED: _ready,  # the cheapest start there is
-        E.DRAINED: (S.STOPPING, (F.HALT,)),
+        E.DRAINED: (S.SAVING, (F.SAVE,)),
         E.DRAIN_REFUSED: _ready,
         E.VANISHED: _gone,
-        E.STOP_ASKED: _gone,
+        E.STOP_ASKED: (S.CLOSING, (F.SAVE,)),
+        E.FORCE_ASKED: _gone,
     },
     S.DOZING: {
         E.WANTED: _ready,
         E.DRAINED: (S.PAUSED, (F.PAUSE,)),
         E.DRAIN_REFUSED: _ready,
         E.VANISHED: _gone,
-        E.STOP_ASKED: _gone,
+        E.STOP_ASKED: (S.CLOSING, (F.SAVE,)),
+        E.FORCE_ASKED: _gone,
     },
     S.PAUSED: {
         E.WANTED: (S.RESUMING, (F.RESUME,)),
-        E.STOP_CHOSEN: (S.STOPPING, (F.HALT,)),
+        E.STOP_CHOSEN: (S.SAVING, (F.SAVE,)),
         E.PAUSE_FAILED: (S.STOPPING, (F.HALT,)),
         E.VANISHED: (S.STOPPING, (F.HALT,)),
-        E.STOP_ASKED: (S.STOPPING, (F.HALT,)),
+        E.STOP_ASKED: (S.CLOSING, (F.SAVE,)),
+        E.FORCE_ASKED: (S.STOPPING, (F.HALT,)),
     },
     S.RESUMING: {
         E.WANTED: (S.RESUMING, ()),  # single flight
@@ -189,7 +217,24 @@ TRANSITIONS: dict[State, dict[Event, Row]] = {
         E.CHECK_FAILED: (S.PAUSED, (F.FAIL_WAITERS,)),  # its memory may well be there when the engine is back
         E.RESUME_FAILED: _gone_wanted,
         E.VANISHED: _gone_wanted,
-        E.STOP_ASKED: _start_stopped,
+        E.STOP_ASKED: _closing,
+        E.FORCE_ASKED: _start_stopped,
+    },
+    S.SAVING: {
+        E.WANTED: (S.RESUMING, (F.RESUME,)),  # it need not be thawed yet
+        E.SAVED: (S.STOPPING, (F.HALT,)),
+        E.SAVE_FAILED: (S.RESUMING, (F.ALARM, F.RESUME)),
+        E.VANISHED: (S.STOPPING, (F.HALT,)),
+        E.STOP_ASKED: (S.CLOSING, ()),
+        E.FORCE_ASKED: (S.STOPPING, (F.HALT,)),
+    },
+    S.CLOSING: {
+        E.WANTED: (S.CLOSING, (F.FAIL_WAITERS,)),  # nobody calls off what an operator wants
+        E.SAVED: (S.STOPPING, (F.HALT,)),
+        E.SAVE_FAILED: (S.RESUMING, (F.ALARM, F.RESUME)),
+        E.VANISHED: (S.STOPPING, (F.HALT,)),
+        E.STOP_ASKED: (S.CLOSING, ()),
+        E.FORCE_ASKED: (S.STOPPING, (F.HALT,)),
     },
     S.STOPPING: {
         E.WANTED: (S.STOPPING_WANTED, ()),  # remember it, do not race
@@ -198,6 +243,7 @@ TRANSITIONS: dict[State, dict[Event, Row]] = {
         E.HALT_RETRY: (S.STOPPING, (F.HALT,)),
         E.VANISHED: (S.STOPPING, ()),
         E.STOP_ASKED: (S.STOPPING, ()),
+        E.FORCE_ASKED: (S.STOPPING, ()),
     },
     S.STOPPING_WANTED: {
         E.WANTED: (S.STOPPING_WANTED, ()),
@@ -206,6 +252,7 @@ TRANSITIONS: dict[State, dict[Event, Row]] = {
         E.HALT_RETRY: (S.STOPPING_WANTED, (F.HALT,)),
         E.VANISHED: (S.STOPPING_WANTED, ()),
         E.STOP_ASKED: (S.STOPPING, (F.FAIL_WAITERS,)),
+        E.FORCE_ASKED: (S.STOPPING, (F.FAIL_WAITERS,)),
     },
     S.FAILING: {
         E.WANTED: (S.FAILING, (F.FAIL_WAITERS,)),
@@ -214,12 +261,23 @@ TRANSITIONS: dict[State, dict[Event, Row]] = {
         E.HALT_RETRY: (S.FAILING, (F.HALT,)),
         E.VANISHED: (S.FAILING, ()),
         E.STOP_ASKED: (S.FAILING, ()),
+        E.FORCE_ASKED: (S.FAILING, ()),
     },
     S.FAILED: {
         E.WANTED: (S.FAILED, (F.FAIL_WAITERS,)),  # no crash loop
         E.RETRY_ELAPSED: (S.COLD, ()),
         E.RETRY_ASKED: (S.COLD, (F.FORGET,)),
         E.STOP_ASKED: (S.COLD, (F.FORGET,)),
+        E.FORCE_ASKED: (S.COLD, (F.FORGET,)),
+    },
+    S.REMOVING: {
+        E.WANTED: (S.QUEUED, (F.ASK_SLOT,)),  # the launch waits for its turn at the engine, and begins from nothing
+        E.HALTED: (S.COLD, ()),
+        E.HALT_FAILED: (S.REMOVING, (F.ARM_HALT,)),
+        E.HALT_RETRY: (S.REMOVING, (F.REMOVE,)),
+        E.REMOVE_CHOSEN: (S.REMOVING, ()),
+        E.STOP_ASKED: (S.REMOVING, ()),
+        E.FORCE_ASKED: (S.REMOVING, ()),
     },
 }
 

@@ -50,7 +50,10 @@ class Adoption:
             stack, one = self._stacks.get(key), there.get(key)
             if stack is None or (stack.generation, stack.state) != standing or stack.app.upstream is not None:
                 continue
-            if stack.state in _AT_REST and (one is None or not one.whole or one.generation != stack.generation):
+            if stack.kept and stack.state is State.COLD:
+                if one is None or not one.kept:
+                    stack.lost_what_was_kept()
+            elif stack.state in _AT_REST and (one is None or not one.whole or one.generation != stack.generation):
                 stack.handle(Event.VANISHED, Mishap("It was gone when the engine was asked."))
         for key, one in there.items():
             if key in before:

@@ -33,23 +33,39 @@ from ..core.counters import StackCounters
 from ..core.idleness import busy
 from ..core.keys import Key
 from ..core.lifecycle import TRANSITIONS, Effect, Event, State, step
-from ..core.model import App, Endpoint, Found, Limits, LogTail, Progress, StackSnapshot, Version
+from ..core.model import App, Endpoint, Found, Launch, Limits, LogTail, Progress, StackSnapshot, Version
 from ..core.problems import Invalid
 from ..core.readiness import pace
 from ..core.tickets import Ticket
-from ..errors import BackendUnavailable, EngineRefused, EngineUnavailable, Mishap, NotReady, Refusal, StartFailed
+from ..errors import (
+    BackendUnavailable,
+    EngineRefused,
+    EngineUnavailable,
+    Mishap,
+    NothingKept,
+    NotReady,
+    NotSaved,
+    Refusal,
+    StackStopped,
+    StartFailed,
+)
 from ..interfaces import IBackend, IProber
 from .books import Books
 from .operations import Operations
 from .waiters import Waiters
 
-HALT_RETRY = 2.0  # seconds between attempts to remove what may be left
+HALT_RETRY = 2.0  # seconds between attempts to stop what may still run
+SAVE_RETRY = (60.0, 3600.0)  # seconds for which a stack that could not be saved is let be, at first and at most
 LOG_LINES = 50
 
 # What runs in these states is for them alone: when one is left, it is no news any more.
-_NO_TICKET = Ticket(Key(""), 0, Endpoint("", 0), open=False)
-_ADVICE = (Event.STOP_CHOSEN, Event.PAUSE_CHOSEN)
-_GIVEN_UP = (State.STARTING, State.PROBING, State.REPROBING, State.DRAINING, State.DOZING)
+NOWHERE = Endpoint("", 0)
+_NO_TICKET = Ticket(Key(""), 0, NOWHERE, open=False)
+_ADVICE = (Event.STOP_CHOSEN, Event.PAUSE_CHOSEN, Event.REMOVE_CHOSEN)
+_GIVEN_UP = {
+    *(State.STARTING, State.PROBING, State.REPROBING, State.DRAINING, State.DOZING),
+    *(State.SAVING, State.CLOSING, State.REMOVING),
+}
 
 
 class House(Protocol):
@@ -88,10 +104,17 @@ class Stack:
     generation: int = field(default=0, init=False)
     ticket: Ticket | None = field(default=None, init=False)
     ready_since: float | None = field(default=None, init=False)
+    warm: bool = field(default=False, init=False)
+    kept: bool = field(default=False, init=False)  # nothing of it runs, and it can be started again as it was
     spellings: set[Key] = field(factory=set, init=False)
     lookup_seconds: float = field(default=0.0, init=False)  # what the look-up before the next start took
     _endpoint: Endpoint | None = field(default=None, init=False)
     _cause: Mishap | Refusal | None = field(default=None, init=False)
+    _worth_keeping: bool = field(default=False, init=False)  # this generation was ready once
+    _made_of: Version | None = field(default=None, init=False)  # what is kept was made of
+    _volumes_too: bool = field(default=False, init=False)  # remove those that are to be kept as well
+    _let_be_until: float = field(default=0.0, init=False)  # monotonic seconds: it could not be saved
+    _unsaved: int = field(default=0, init=False)  # attempts in a row to save it that failed
     _last_answer: str = field(default="it was not asked yet", init=False)
     _timer: IDelayedCall | None = field(default=None, init=False)  # of this state: dropped when the state is left
     _halt_timer: IDelayedCall | None = field(default=None, init=False)
@@ -128,8 +151,10 @@ class Stack:
             self._log.debug(events.STACK_MOVED, key=self.key, before=before.value, after=self.state.value, news=event.value)
             self._house.counters.moved(before, self.state, event)
             self._drop_timer()
-            if before in _GIVEN_UP:
+            if before in _GIVEN_UP and (before, self.state) != (State.SAVING, State.CLOSING):
                 self._operations.abandon()
+            if before is State.REMOVING:
+                self._drop_halt_timer()
         for effect in effects:
             _PERFORM[effect](self)
         if self.state is not before and self.state in (State.COLD, State.FAILED):
@@ -142,17 +167,20 @@ class Stack:
     def adopt(self, found: Found, last_used: float) -> None:
         """Take over what a backend found; the stack must be COLD. ``last_used`` is in monotonic seconds."""
         self.generation, self._endpoint = found.generation, found.endpoint
-        self.version = found.version or self.version
-        if found.endpoint is None:
-            self.handle(Event.FOUND_BROKEN)
-            return
-        self.ticket = Ticket(self.key, self.generation, found.endpoint, open=False, last_used=last_used)
-        self.ready_since = last_used  # it has been up at least since then
-        self.handle(Event.ADOPTED_PAUSED if found.paused else Event.ADOPTED)
+        self.version = self._made_of = found.version or self.version
+        self._worth_keeping = found.kept or found.whole
+        self.kept = found.kept and not found.running
+        if self._worth_keeping:
+            self.ticket = Ticket(self.key, self.generation, found.endpoint or NOWHERE, open=False, last_used=last_used)
+        if found.whole:
+            self.ready_since = last_used  # it has been up at least since then
+            self.handle(Event.ADOPTED_PAUSED if found.paused else Event.ADOPTED)
+        else:
+            self.handle(Event.ADOPTED_STOPPED if self.kept else Event.FOUND_BROKEN)
 
     def when_settled(self) -> Deferred[None]:
-        """Fires when nothing of it is left; at once, if that is so."""
-        if not self.state.holds_slot:
+        """Fires when it is at rest; at once, if that is so. Fails with NotSaved if it is not to be, after all."""
+        if self.state in (State.COLD, State.FAILED, State.QUEUED):
             return succeed(None)
         watcher: Deferred[None] = Deferred()
         self._watchers.append(watcher)
@@ -162,6 +190,18 @@ class Stack:
         """Let go of timers and operations; what runs is left as it is."""
         self._operations.abandon()
         self._drop_timer()
+        self._drop_halt_timer()
+
+    def discard(self, volumes: bool) -> None:
+        """Nothing of it is worth keeping any more; with ``volumes``, not even those that outlive stacks."""
+        self._worth_keeping, self._volumes_too = False, volumes
+
+    def lost_what_was_kept(self) -> None:
+        """Somebody else has removed it."""
+        self.kept = self._worth_keeping = False
+        self._house.settled(self)
+
+    def _drop_halt_timer(self) -> None:
         if self._halt_timer is not None and self._halt_timer.active():
             self._halt_timer.cancel()
 
@@ -182,11 +222,13 @@ class Stack:
         ticket, books = self.ticket or _NO_TICKET, self.books
         return StackSnapshot(
             key=self.key,
-            state=self.state.value,
+            state="stopped" if self.kept and self.state is State.COLD else self.state.value,
             generation=self.generation,
             waiting=len(self.waiters),
             ready_since=self.ready_since,
             pinned=self.pinned,
+            warm=self.warm,
+            keep_until=max(ticket.keep_until, self._let_be_until),
             version=self.version,
             phases=books.timeline.durations(self._clock.seconds()) if books.timeline else books.phases,
             failure=str(books.failure) if books.failure else None,
@@ -203,6 +245,8 @@ class Stack:
 
     def refusal(self) -> Refusal:
         """What those who wait are told: the news just taken in, or the failure that is remembered."""
+        if self.state is State.CLOSING and self._cause is None:
+            return StackStopped(self.key, retry_after=1)
         cause = self._cause or self.books.failure or Mishap("The reason is not known.")
         if isinstance(cause, Refusal):
             return cause
@@ -228,23 +272,44 @@ class Stack:
         if self.books.timeline is None:
             self.books.begin()
         self.books.note(Progress("queue", done=True))
-        self.generation += 1
-        self._house.counters.retire(self.ticket)
-        self.ticket = self.ready_since = None
+        self.ready_since = None
         self._operations.behind_lock(self._launched, Event.LAUNCH_FAILED)
 
     async def _launched(self) -> Event:
         await self._house.known(self.app.backend)  # what an unknown engine may still run must be known first
         try:
-            launch = launching.launch(self.app, self.key, self.generation, self.version, *self.address)
-        except Invalid as invalid:
-            raise EngineRefused(f"The template cannot be used with this version: {invalid}") from None
-        try:
-            self._endpoint = await self._backend.launch(launch, self.books.note)
+            self._endpoint = await self._restarted() or await self._made_anew()
         except EngineUnavailable:
             self._house.doubt(self.app.backend)
             raise
         return Event.LAUNCHED
+
+    async def _restarted(self) -> Endpoint | None:
+        """None if there is nothing to start again; then nothing is left of it either."""
+        if not self.kept:
+            return None
+        if self._made_of == self.version:
+            try:
+                endpoint = await self._backend.restart(self._launch(), self.books.note)
+            except NothingKept as gone:
+                self._log.info(events.NOTHING_KEPT, key=self.key, why=str(gone))
+            else:
+                self.kept = False
+                return endpoint
+        await self._removed()
+        return None
+
+    async def _made_anew(self) -> Endpoint:
+        self.generation += 1
+        self._house.counters.retire(self.ticket)
+        self.ticket, self._made_of, self._worth_keeping = None, self.version, False
+        return await self._backend.launch(self._launch(), self.books.note)
+
+    def _launch(self) -> Launch:
+        try:
+            return launching.launch(self.app, self.key, self.generation, self.version, *self.address)
+        except Invalid as invalid:
+            raise EngineRefused(f"The template cannot be used with this version: {invalid}") from None
 
     def _do_halt(self) -> None:
         if self.ticket is not None:  # a worker that an earlier gateway has left may know the way though our door never opened
@@ -253,14 +318,52 @@ class Stack:
         self._operations.behind_lock(self._halted, Event.HALT_FAILED)
 
     async def _halted(self) -> Event:
-        await self._backend.halt(self.key, self.books.failure is None)
+        """What was ready once is kept, with its data, even if it has failed to start again; not if that failed twice."""
+        if self._worth_keeping and self.books.failures < 2 and self.app.idle.remove != 0 and self.app.upstream is None:
+            await self._backend.stop(self.key)
+            self.kept = self._worth_keeping  # it may have been discarded meanwhile
+        else:
+            self.kept = False
+        return Event.HALTED if self.kept else await self._removed()
+
+    def _do_remove(self) -> None:
+        self._operations.behind_lock(self._removed, Event.HALT_FAILED)
+
+    async def _removed(self) -> Event:
+        await self._backend.halt(self.key, self.books.failure is None, self._volumes_too)
+        self.kept = self._worth_keeping = self._volumes_too = False
         return Event.HALTED
+
+    def _do_save(self) -> None:
+        self._operations.behind_lock(self._saved, Event.SAVE_FAILED)
+
+    async def _saved(self) -> Event:
+        if self.app.before_stop:
+            self._endpoint = await self._backend.resume(self.key)
+        for hook in self.app.before_stop:
+            await self._backend.execute(self.key, hook, self.app.before_stop_within)
+        self._unsaved = 0
+        return Event.SAVED
+
+    def _do_alarm(self) -> None:
+        self._unsaved += 1
+        first, most = SAVE_RETRY
+        wait = min(most, first * 2.0 ** min(self._unsaved - 1, 10))
+        self._let_be_until = self._clock.seconds() + wait
+        cause = self._cause if isinstance(self._cause, Mishap) else Mishap("The reason is not known.")
+        self._log.error(events.NOT_SAVED, key=self.key, why=str(cause), retry=wait)
+        watchers, self._watchers = self._watchers, []
+        for watcher in watchers:
+            watcher.errback(NotSaved(self.key, cause))
 
     def _do_pause(self) -> None:
         self._operations.behind_lock(self._paused, Event.PAUSE_FAILED)
 
     async def _paused(self) -> None:
-        await self._backend.pause(self.key)
+        try:
+            await self._backend.pause(self.key)
+        except EngineUnavailable:  # frozen or not, it is thawed when somebody wants it
+            self._house.doubt(self.app.backend)
 
     def _do_resume(self) -> None:
         self._operations.behind_lock(self._resumed, Event.RESUME_FAILED)
@@ -325,11 +428,11 @@ class Stack:
         assert self._endpoint is not None
         now = self._clock.seconds()
         if self.ticket is None:
-            self.ticket = Ticket(
-                self.key, self.generation, self._endpoint, last_used=now, started=now, phases=self.books.phases
-            )
+            self.ticket = Ticket(self.key, self.generation, self._endpoint, last_used=now)
         if self.ready_since is None:
-            self.ready_since = now
+            self.ready_since = self.ticket.started = now
+            self.ticket.phases = self.books.phases
+        self._worth_keeping = True
         self.ticket.endpoint, self.ticket.open = self._endpoint, True
         self._house.opened(self, self.ticket)
 

@@ -29,8 +29,10 @@ from ..core.tickets import Ticket
 from ..errors import (
     AmbiguousVersion,
     AppGone,
+    Asleep,
     InvalidVersion,
     Mishap,
+    OutOfHours,
     Refusal,
     ShuttingDown,
     StackStopped,
@@ -40,13 +42,16 @@ from ..errors import (
 from ..interfaces import IBackend, IManifest, IProber, ISharedStacks, IStackControl, IVersions
 from .adoption import Adoption, Standing
 from .books import Books
-from .incidents import log_unwritten
+from .incidents import log_mishap, log_unwritten
 from .lookups import LookUp, LookUps
 from .queue import SlotQueue
 from .stack import Stack
 from .surveys import Surveys
 from .waiters import Room, Waiters
 
+_ASLEEP = {
+    *(State.COLD, State.PAUSED, State.DRAINING, State.DOZING, State.SAVING, State.STOPPING, State.REMOVING),
+}
 FORGET_FAILURE = 3600.0  # seconds after which a failure no longer counts towards the back-off
 
 
@@ -79,7 +84,7 @@ class StackTable:
     _spelt: dict[Key, Stack] = field(factory=dict, init=False)  # by every spelling that led there
     _doors: dict[Key, Ticket] = field(factory=dict, init=False)  # by every spelling, those that are ready
     _look_ups: LookUps = field(init=False)
-    _pins: set[Key] = field(factory=set, init=False)
+    pins: dict[Key, float | None] = field(factory=dict, init=False)  # until when, in wall seconds; None: for ever
     _adoption: Adoption = field(init=False)
     _room: Room = field(init=False)
     _queue: SlotQueue = field(init=False)
@@ -108,7 +113,8 @@ class StackTable:
 
     async def open(self) -> None:
         """Read what was pinned and used, and adopt what still runs. An engine that is away is surveyed when it returns."""
-        self._pins = set(await self._manifest.pins())
+        self.pins = dict(await self._manifest.pins())
+        self.end_pins()
         self._adoption.last_used = await self._manifest.last_used()
         for name, backend in self._backends.items():
             await backend.open()
@@ -151,11 +157,7 @@ class StackTable:
                 stack.app = app
             if not moved:
                 continue
-            if stack.state is State.COLD:
-                self._drop(stack)
-            else:
-                stack.books.forgive()
-                stack.handle(Event.STOP_ASKED, StackStopped(stack.key, retry_after=1))
+            Deferred.fromCoroutine(self._remove(stack, volumes=False)).addErrback(log_mishap, stack.key)
         for name in apps.keys() - before.keys():
             self._log.info(events.APP_ADDED, app=name)
         for name in before.keys() - apps.keys():
@@ -170,7 +172,11 @@ class StackTable:
 
     # -- IStacks ------------------------------------------------------------------------------------------------------
 
-    def ensure(self, key: Key) -> Deferred[Ticket]:
+    def ensure(self, key: Key, wakes: bool = True, client: str = "") -> Deferred[Ticket]:
+        return self._ensure(key, wakes, client, asked=False)
+
+    def _ensure(self, key: Key, wakes: bool, client: str, asked: bool) -> Deferred[Ticket]:
+        """:param asked: by an operator, who may start what requests may not."""
         if self._closing:
             return fail(ShuttingDown(retry_after=5))
         if key.app not in self.apps:
@@ -181,6 +187,10 @@ class StackTable:
         stack = self._spelt.get(key)
         if stack is not None and self._moves(stack):
             return fail(StackStopped(stack.key, retry_after=1))
+        if not asked and (stack is None or stack.state in _ASLEEP) and self._look_ups.since(key) is None:
+            refusal = self._lets_sleep(key, wakes, client)
+            if refusal is not None:
+                return fail(refusal)
         try:
             if stack is None or stack.state is State.COLD:
                 return self._look_ups.join(key, self.limits.start_timeout, lambda: self._too_late(key))
@@ -189,6 +199,15 @@ class StackTable:
             return fail(full)
         stack.handle(Event.WANTED)
         return place
+
+    def _lets_sleep(self, key: Key, wakes: bool, client: str) -> Refusal | None:
+        """Why a request does not wake a stack that sleeps; None: it does."""
+        if not wakes:
+            return Asleep(key, retry_after=30)
+        hours, now = self.apps[key.app].hours, self._wall()
+        if hours is not None and not hours.open(now):
+            return OutOfHours(key, hours.text, retry_after=hours.next_open(now) - now)
+        return None
 
     def lost(self, ticket: Ticket) -> None:
         stack = self._stacks.get(ticket.key)
@@ -247,10 +266,10 @@ class StackTable:
     # -- IStackControl ------------------------------------------------------------------------------------------------
 
     def snapshot(self) -> tuple[StackSnapshot, ...]:
-        cold = (StackSnapshot(key, State.COLD.value, pinned=True) for key in sorted(self._pins) if key not in self._stacks)
+        cold = (StackSnapshot(key, State.COLD.value, pinned=True) for key in sorted(self.pins) if key not in self._stacks)
         return (*(stack.snapshot() for stack in self._stacks.values()), *cold)
 
-    def stop(self, key: Key) -> Deferred[None]:
+    def stop(self, key: Key, force: bool = False) -> Deferred[None]:
         self.apps[key.app]
         try:
             stack = self._meant(key)
@@ -258,8 +277,31 @@ class StackTable:
             return fail(ambiguous)
         if stack is None:
             return succeed(None)
-        stack.handle(Event.STOP_ASKED, StackStopped(stack.key, retry_after=1))
+        stack.handle(Event.FORCE_ASKED if force else Event.STOP_ASKED, StackStopped(stack.key, retry_after=1))
         return stack.when_settled()
+
+    def remove(self, key: Key, volumes: bool = False) -> Deferred[None]:
+        self.apps[key.app]
+        try:
+            stack = self._meant(key)
+        except AmbiguousVersion as ambiguous:
+            return fail(ambiguous)
+        if stack is None:
+            if not volumes:
+                return succeed(None)
+            stack = self._stack(key, Version(key.name))  # which was removed, and has left its volumes
+        return Deferred.fromCoroutine(self._remove(stack, volumes))
+
+    async def _remove(self, stack: Stack, volumes: bool) -> None:
+        stack.discard(volumes)
+        stack.books.forgive()
+        stack.handle(Event.FORCE_ASKED, StackStopped(stack.key, retry_after=1))
+        await stack.when_settled()
+        if stack.state is State.COLD and (stack.kept or volumes):
+            stack.handle(Event.REMOVE_CHOSEN)
+            await stack.when_settled()
+        elif stack.state is State.COLD and self._stacks.get(stack.key) is stack:
+            self.settled(stack)
 
     def start(self, key: Key) -> Deferred[Ticket]:
         """Like ``ensure``, for an operator: a remembered failure is forgotten first."""
@@ -270,11 +312,11 @@ class StackTable:
             return fail(refusal)
         if stack is not None and stack.state is State.FAILED:
             stack.handle(Event.RETRY_ASKED)
-        return self.ensure(key)
+        return self._ensure(key, wakes=True, client="", asked=True)
 
-    def pin(self, key: Key, pinned: bool) -> Deferred[None]:
+    def pin(self, key: Key, pinned: bool, until: float | None = None) -> Deferred[None]:
         self.apps[key.app]
-        return Deferred.fromCoroutine(self._pin(key, pinned))
+        return Deferred.fromCoroutine(self._pin(key, pinned, until))
 
     def _check_name(self, key: Key) -> None:
         """Names in hosts have been through the app's pattern; those that operators type have not."""
@@ -282,17 +324,29 @@ class StackTable:
         if expected is not None:
             raise InvalidVersion(key.name, expected)
 
-    async def _pin(self, key: Key, pinned: bool) -> None:
+    async def _pin(self, key: Key, pinned: bool, until: float | None) -> None:
         if pinned:
             self._check_name(key)
-        if key not in self._pins and key not in self._spelt:
+        if key not in self.pins and key not in self._spelt:
             key = Key(key.app, (await self._resolve(key)).name)  # a pin is kept under the canonical name
         stack = self._spelt.get(key)
         key = key if stack is None else stack.key
-        await self._manifest.pin(key, pinned)
-        (self._pins.add if pinned else self._pins.discard)(key)
+        await self._manifest.pin(key, pinned, until)
+        if pinned:
+            self.pins[key] = until
+        else:
+            self.pins.pop(key, None)
         if key in self._stacks:
             self._stacks[key].pinned = pinned
+
+    def end_pins(self) -> None:
+        """Drop the pins whose time is over."""
+        now = self._wall()
+        for key in [key for key, until in self.pins.items() if until is not None and until <= now]:
+            del self.pins[key]
+            if key in self._stacks:
+                self._stacks[key].pinned = False
+            self._manifest.pin(key, False).addErrback(log_unwritten, key.app)
 
     def traffic(self) -> tuple[int, int]:
         """Bytes from clients to stacks, and back, since the gateway began."""
@@ -304,11 +358,15 @@ class StackTable:
     # -- for the janitor ----------------------------------------------------------------------------------------------
 
     def choose(self, event: Event, key: Key, generation: int) -> None:
-        """PAUSE_CHOSEN or STOP_CHOSEN: put a stack to sleep, if it is still as the plan saw it."""
+        """PAUSE_CHOSEN, STOP_CHOSEN or REMOVE_CHOSEN: put a stack to sleep, or deeper, if it is still as the plan saw it."""
         stack = self._stacks.get(key)
         if stack is None or stack.generation != generation or stack.pinned:
             return
-        if stack.state is State.READY or (stack.state is State.PAUSED and event is Event.STOP_CHOSEN):
+        awake, paused = stack.state is State.READY, stack.state is State.PAUSED and event is Event.STOP_CHOSEN
+        if event is Event.REMOVE_CHOSEN:
+            if stack.state is State.COLD and stack.kept:
+                stack.handle(event)
+        elif awake or paused:
             stack.handle(event)
 
     def remember_use(self) -> Deferred[None]:
@@ -322,7 +380,7 @@ class StackTable:
         """Drop cold stacks that are kept only because they failed, when that is long ago."""
         now = self._clock.seconds()
         for stack in list(self._stacks.values()):
-            if stack.state is State.COLD and now - stack.books.retry_at > FORGET_FAILURE:
+            if stack.state is State.COLD and not stack.kept and now - stack.books.retry_at > FORGET_FAILURE:
                 self._drop(stack)
 
     # -- for stacks: stack.House ----------------------------------------------------------------------------------------
@@ -350,7 +408,7 @@ class StackTable:
             self.on_close(stack.ticket)  # its address may be another stack's next
 
     def settled(self, stack: Stack) -> None:
-        if stack.state is State.COLD and stack.books.failures == 0 and not len(stack.waiters):
+        if stack.state is State.COLD and stack.books.failures == 0 and not stack.kept and not len(stack.waiters):
             self._drop(stack)
 
     def drained(self, ticket: Ticket) -> Deferred[bool]:
@@ -382,7 +440,7 @@ class StackTable:
                 prober=self._prober,
                 clock=self._clock,
                 house=self,
-                pinned=key in self._pins,
+                pinned=key in self.pins,
             )
             self._spell(stack, key)
         return stack

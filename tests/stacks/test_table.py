@@ -345,13 +345,13 @@ class TestReconfigure:
         assert world.table.snapshot() == ()
         assert isinstance(world.ask().error, errors.AppGone)
 
-    def test_a_changed_app_counts_from_the_next_start(self, world: World) -> None:
+    def test_a_changed_app_counts_from_the_next_start_that_makes_it_anew(self, world: World) -> None:
         world.ready()
         changed = App("app", "memory", template=FixedTemplate(StackSpec((Service("other"),), "other", 80)))
         self.configure(world, {"app": changed})
         assert world.state() == "ready"
         assert list(world.engine.stacks[KEY].running) == ["web"]
-        world.table.stop(KEY)
+        world.table.remove(KEY)
         world.pass_time(1)
         world.ready()
         assert list(world.engine.stacks[KEY].running) == ["other"]

@@ -22,7 +22,7 @@ from grandcentral.stacks.table import StackTable
 from grandcentral.versions.memory import MemoryVersions
 
 LIMITS = Limits(max_stacks=3, min_uptime=5.0, start_timeout=60.0, queue_timeout=20.0)
-IDLE = IdlePolicy(stop=600.0)
+IDLE = IdlePolicy(stop=600.0, remove=0.0)  # nothing is kept of what is stopped
 ONE_SERVICE = StackSpec((Service("web"),), "web", 80)
 
 
