@@ -271,7 +271,7 @@ TRANSITIONS: dict[State, dict[Event, Row]] = {
         E.FORCE_ASKED: (S.COLD, (F.FORGET,)),
     },
     S.REMOVING: {
-        E.WANTED: (S.QUEUED, (F.ASK_SLOT,)),  # the launch waits for its turn at the engine, and begins from nothing
+        E.WANTED: (S.QUEUED, (F.ASK_SLOT,)),  # the launch waits for its turn at the engine, and sees what is left
         E.HALTED: (S.COLD, ()),
         E.HALT_FAILED: (S.REMOVING, (F.ARM_HALT,)),
         E.HALT_RETRY: (S.REMOVING, (F.REMOVE,)),

@@ -51,5 +51,5 @@ class Janitor:
                 self._table.choose(event, step.key, step.generation)
             except Exception:
                 self._log.failure(events.JANITOR_FAILED, key=step.key)
-        self._table.forget_failures()
+        self._table.tidy()
         return self._table.remember_use()

@@ -114,7 +114,7 @@ class StackTable:
     async def open(self) -> None:
         """Read what was pinned and used, and adopt what still runs. An engine that is away is surveyed when it returns."""
         self.pins = dict(await self._manifest.pins())
-        self.end_pins()
+        self._end_pins()
         self._adoption.last_used = await self._manifest.last_used()
         for name, backend in self._backends.items():
             await backend.open()
@@ -339,15 +339,6 @@ class StackTable:
         if key in self._stacks:
             self._stacks[key].pinned = pinned
 
-    def end_pins(self) -> None:
-        """Drop the pins whose time is over."""
-        now = self._wall()
-        for key in [key for key, until in self.pins.items() if until is not None and until <= now]:
-            del self.pins[key]
-            if key in self._stacks:
-                self._stacks[key].pinned = False
-            self._manifest.pin(key, False).addErrback(log_unwritten, key.app)
-
     def traffic(self) -> tuple[int, int]:
         """Bytes from clients to stacks, and back, since the gateway began."""
         return self.counters.traffic(stack.ticket for stack in self._stacks.values() if stack.ticket is not None)
@@ -376,8 +367,20 @@ class StackTable:
         used = {one.key: wall if busy(now, one, self.limits) else wall - now + last_use(one) for one in shown}
         return self._manifest.touch(used).addErrback(log_unwritten, "the gateway")
 
-    def forget_failures(self) -> None:
-        """Drop cold stacks that are kept only because they failed, when that is long ago."""
+    def tidy(self) -> None:
+        """Drop what is over: pins, and failures that are long ago."""
+        self._end_pins()
+        self._forget_failures()
+
+    def _end_pins(self) -> None:
+        now = self._wall()
+        for key in [key for key, until in self.pins.items() if until is not None and until <= now]:
+            del self.pins[key]
+            if key in self._stacks:
+                self._stacks[key].pinned = False
+            self._manifest.pin(key, False).addErrback(log_unwritten, key.app)
+
+    def _forget_failures(self) -> None:
         now = self._clock.seconds()
         for stack in list(self._stacks.values()):
             if stack.state is State.COLD and not stack.kept and now - stack.books.retry_at > FORGET_FAILURE:
