@@ -13,6 +13,7 @@ by a very small shell (``_Shell``). Each step takes ``step_seconds``.
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping
+from string import Template
 
 from attrs import define, evolve, field
 from twisted.internet.defer import Deferred, succeed
@@ -66,6 +67,7 @@ class MemoryEngine:
     launches: list[tuple[Key, int]] = field(factory=list)
     restarts: list[tuple[Key, int]] = field(factory=list)
     started: list[str] = field(factory=list)  # the services that started, in order
+    stopped: list[str] = field(factory=list)  # the services that were stopped with the stack kept, in order
     stops: list[Key] = field(factory=list)
     halts: list[Key] = field(factory=list)
     hooks: list[tuple[Key, Hook]] = field(factory=list)
@@ -255,6 +257,7 @@ class MemoryBackend:
             return
         stack.watched = False
         await self._step()
+        self.engine.stopped.extend(name for name in reversed([*self._in_order(stack)]) if name in stack.running)
         stack.running.clear()
         stack.paused = False
 
@@ -267,7 +270,7 @@ class MemoryBackend:
         else:
             stack.watched = False
             await self._step()
-            del engine.stacks[key]
+            engine.stacks.pop(key, None)  # a killed gateway may have asked for it too
         disposable = stack.launch.spec.disposable if stack else frozenset()
         engine.kept_volumes = {
             (owner, volume) for owner, volume in engine.kept_volumes if owner != key or not (volumes or volume in disposable)
@@ -362,7 +365,7 @@ class _Shell:
     def run(self, line: str) -> int | None:
         """The status that it ends with; None if it hangs."""
         status = 0
-        for command in line.split(";"):
+        for command in Template(line).safe_substitute(self.service.environment).split(";"):
             match command.split():
                 case ["echo", *words]:
                     status = 0

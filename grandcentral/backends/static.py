@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 
 from twisted.internet.defer import Deferred, fail, succeed
 from zope.interface import implementer
 
 from ..core.keys import Key
-from ..core.model import Endpoint, Found, Launch, LogTail
-from ..errors import EngineRefused
+from ..core.model import Endpoint, Found, Hook, Launch, LogTail, Usage, Version
+from ..errors import EngineRefused, HookFailed
 from ..interfaces import IBackend, Report, Vanished
 
 
@@ -34,8 +34,26 @@ class StaticBackend:
     def launch(self, launch: Launch, report: Report) -> Deferred[Endpoint]:
         return self.resume(launch.key)
 
-    def halt(self, key: Key, grace: bool) -> Deferred[None]:
+    def stop(self, key: Key) -> Deferred[None]:
         return succeed(None)
+
+    def restart(self, launch: Launch, report: Report) -> Deferred[Endpoint]:
+        return self.resume(launch.key)
+
+    def halt(self, key: Key, grace: bool, volumes: bool = False) -> Deferred[None]:
+        return succeed(None)
+
+    def execute(self, key: Key, hook: Hook, within: float) -> Deferred[None]:
+        return fail(HookFailed(f"{key.app} is run by somebody else: no command can be run in it."))
+
+    def usage(self) -> Deferred[Mapping[Key, Usage]]:
+        return succeed({})
+
+    def fetch(self, launch: Launch, report: Report) -> Deferred[None]:
+        return succeed(None)
+
+    def reclaim(self, keep: Collection[Version]) -> Deferred[int]:
+        return succeed(0)
 
     def pause(self, key: Key) -> Deferred[None]:
         return succeed(None)

@@ -6,12 +6,13 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+import pytest_twisted
 from twisted.internet.defer import Deferred
 from twisted.internet.task import Clock
 
-from grandcentral.backends.memory import MemoryBackend, MemoryEngine
+from grandcentral.backends.memory import IMAGE_SIZE, MemoryBackend, MemoryEngine
 from grandcentral.core.keys import Key
-from grandcentral.core.model import Endpoint, HealthCheck, Service, Version
+from grandcentral.core.model import Endpoint, HealthCheck, Launch, Service, StackSpec, Version
 
 from ..contracts.backend import BackendContract
 
@@ -24,7 +25,7 @@ class MemoryHarness:
 
     def __init__(self) -> None:
         self.clock = Clock()
-        self.engine = MemoryEngine()
+        self.engine = MemoryEngine(memory={self.key(name): 1 for name in "ab"})
         self.backends: list[MemoryBackend] = []
 
     def backend(self) -> MemoryBackend:
@@ -49,6 +50,18 @@ class MemoryHarness:
     def checked(self, name: str, healthy: bool) -> Service:
         return Service(name, healthcheck=HealthCheck(("true",) if healthy else ("false",)))
 
+    def faltering(self, name: str, status: int) -> Service:
+        return Service(name, command=("once", str(status)))
+
+    def sickening(self, name: str) -> Service:
+        return Service(name, healthcheck=HealthCheck(("once",)))
+
+    def parting(self, name: str) -> Service:
+        return Service(name)
+
+    def farewells(self) -> list[str]:
+        return [name for name in self.engine.stopped if name != "web"]
+
     def journal(self) -> list[str]:
         return list(self.engine.started)
 
@@ -62,7 +75,8 @@ class MemoryHarness:
         self.backends[-1].kill(key, service)
 
     def leftovers(self) -> list[str]:
-        return [str(key) for key in self.engine.stacks]
+        volumes = [f"volume {volume} of {key}" for key, volume in self.engine.kept_volumes]
+        return [str(key) for key in self.engine.stacks] + volumes
 
     async def wait(self, deferred: Deferred[Any]) -> Any:
         for _ in range(UNREASONABLE):
@@ -89,3 +103,32 @@ def harness() -> MemoryHarness:
 
 class TestMemoryBackendContract(BackendContract):
     pass
+
+
+async def launched(harness: MemoryHarness, name: str, version: Version) -> MemoryBackend:
+    backend = harness.backend()
+    spec = StackSpec((harness.serving("web"),), "web", harness.port)
+    await harness.wait(backend.launch(Launch(harness.key(name), 1, version, spec, "x"), lambda progress: None))
+    return backend
+
+
+@pytest_twisted.ensureDeferred
+async def test_what_no_stack_needs_and_nobody_keeps_is_reclaimed(harness: MemoryHarness) -> None:
+    old, kept, used = (Version(digit * 7) for digit in "abc")
+    for version in (old, kept, used):
+        backend = await launched(harness, version.name, version)
+    for version in (old, kept):
+        await harness.wait(backend.halt(harness.key(version.name), False))
+    assert await harness.wait(backend.reclaim([kept])) == IMAGE_SIZE
+    assert harness.engine.images == {kept, used}
+
+
+@pytest_twisted.ensureDeferred
+async def test_the_engine_counts_what_runs_and_notes_what_is_started_twice(harness: MemoryHarness) -> None:
+    for name in "ab":
+        backend = await launched(harness, name, Version("db139cf"))
+        await harness.wait(backend.stop(harness.key(name)))
+    assert (harness.engine.peak, harness.engine.doubled) == (1, [])
+    for _ in range(2):
+        await harness.wait(backend.restart(harness.engine.stacks[harness.key("a")].launch, lambda progress: None))
+    assert harness.engine.doubled == [harness.key("a")]

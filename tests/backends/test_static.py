@@ -13,8 +13,8 @@ from zope.interface.verify import verifyObject
 
 from grandcentral.backends.static import StaticBackend
 from grandcentral.core.keys import Key
-from grandcentral.core.model import Endpoint, Launch, Progress, Service, StackSpec, Version
-from grandcentral.errors import EngineRefused
+from grandcentral.core.model import Endpoint, Hook, Launch, Progress, Service, StackSpec, Version
+from grandcentral.errors import EngineRefused, HookFailed
 from grandcentral.interfaces import IBackend
 
 from ..contracts.backend import CAPABILITIES, BackendContract
@@ -49,10 +49,19 @@ async def test_it_is_launched_at_once_where_the_configuration_says(backend: Stat
 
 
 @pytest_twisted.ensureDeferred
-async def test_pause_and_halt_leave_it_as_it_is(backend: StaticBackend) -> None:
+async def test_sleep_leaves_it_as_it_is(backend: StaticBackend) -> None:
     await backend.pause(DOCS)
-    await backend.halt(DOCS, grace=True)
     assert await backend.resume(DOCS) == UPSTREAM
+    await backend.stop(DOCS)
+    assert await backend.restart(start(DOCS), ignore) == UPSTREAM
+    await backend.halt(DOCS, grace=True, volumes=True)
+    assert await backend.launch(start(DOCS), ignore) == UPSTREAM
+
+
+@pytest_twisted.ensureDeferred
+async def test_no_hook_can_be_run_in_it(backend: StaticBackend) -> None:
+    with pytest.raises(HookFailed, match="docs is run by somebody else"):
+        await backend.execute(DOCS, Hook("web", "true"), 1.0)
 
 
 @pytest_twisted.ensureDeferred

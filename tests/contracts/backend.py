@@ -23,14 +23,17 @@ from grandcentral.core.model import (
     Dependency,
     Endpoint,
     Found,
+    Hook,
     Launch,
     LogTail,
+    Mount,
+    MountKind,
     Progress,
     Service,
     StackSpec,
     Version,
 )
-from grandcentral.errors import Mishap, ServiceExited, ServiceUnhealthy
+from grandcentral.errors import HookFailed, Mishap, NothingKept, ServiceExited, ServiceUnhealthy
 from grandcentral.interfaces import IBackend
 
 CAPABILITIES = {
@@ -38,6 +41,7 @@ CAPABILITIES = {
     "services": "a stack may be of several services, which depend on each other",
     "health": "services may have health checks",
     "pause": "a stack can be frozen",
+    "volumes": "a stack may have named volumes, which can outlive it",
     "outlive": "stacks outlive the backend object that launched them",
 }
 
@@ -72,6 +76,20 @@ class Harness(Protocol):
 
     def checked(self, name: str, healthy: bool) -> Service:
         """It does nothing, and its health check, of little patience, passes or never passes."""
+
+    def faltering(self, name: str, status: int) -> Service:
+        """It does nothing until it is stopped; when it is started again, it prints one line more and ends with that status."""
+
+    def sickening(self, name: str) -> Service:
+        """It does nothing; its health check, of little patience, passes, and never again after it is started again."""
+
+    def parting(self, name: str) -> Service:
+        """It does nothing until it is asked to stop; then it enters itself among the farewells, and ends."""
+
+    # In all of them a hook is a line for /bin/sh, which can make files where it is run, and finds them there later.
+
+    def farewells(self) -> list[str]:
+        """The names of ``parting`` services that were asked to stop, in order."""
 
     def journal(self) -> list[str]:
         """The names of all services that have started since the test began, in order, once for each time."""
@@ -139,24 +157,47 @@ class BackendContract:
 
     async def leave(self, harness: Harness, watched: Watched) -> None:
         for key in watched.asked:
-            await harness.wait(watched.backend.halt(key, False))
+            await harness.wait(watched.backend.halt(key, False, volumes=True))
         await harness.wait(watched.backend.close())
 
     # -- helpers --------------------------------------------------------------------------------------------------------
 
-    def start(
-        self, harness: Harness, one: Watched, *services: Service, name: str = "a", generation: int = 1, serves: str = "web"
-    ) -> Deferred[Endpoint]:
-        spec = StackSpec(services or (harness.serving("web"),), serves, harness.port)
-        launch = Launch(harness.key(name), generation, harness.version(), spec, f"{name}.example.com")
+    def what(
+        self,
+        harness: Harness,
+        *services: Service,
+        name: str = "a",
+        generation: int = 1,
+        serves: str = "web",
+        volumes: tuple[str, ...] = (),
+        disposable: tuple[str, ...] = (),
+    ) -> Launch:
+        spec = StackSpec(
+            services or (harness.serving("web"),), serves, harness.port, volumes=volumes, disposable=frozenset(disposable)
+        )
+        return Launch(harness.key(name), generation, harness.version(), spec, f"{name}.example.com")
+
+    def start(self, harness: Harness, one: Watched, *services: Service, **more: Any) -> Deferred[Endpoint]:
+        launch = self.what(harness, *services, **more)
         one.asked.append(launch.key)
         return one.backend.launch(launch, one.progress.append)
 
     async def launched(self, harness: Harness, one: Watched, *services: Service, **more: Any) -> Endpoint:
         return await harness.wait(self.start(harness, one, *services, **more))
 
-    async def halt(self, harness: Harness, one: Watched, name: str = "a", grace: bool = False) -> None:
-        assert await harness.wait(one.backend.halt(harness.key(name), grace)) is None
+    async def halt(self, harness: Harness, one: Watched, name: str = "a", grace: bool = False, volumes: bool = False) -> None:
+        assert await harness.wait(one.backend.halt(harness.key(name), grace, volumes)) is None
+
+    async def stop(self, harness: Harness, one: Watched, name: str = "a") -> None:
+        assert await harness.wait(one.backend.stop(harness.key(name))) is None
+
+    async def restarted(self, harness: Harness, one: Watched, *services: Service, **more: Any) -> Endpoint:
+        return await harness.wait(one.backend.restart(self.what(harness, *services, **more), one.progress.append))
+
+    async def execute(
+        self, harness: Harness, one: Watched, command: str, service: str = "web", name: str = "a", within: float = 10.0
+    ) -> None:
+        assert await harness.wait(one.backend.execute(harness.key(name), Hook(service, command), within)) is None
 
     async def found(self, harness: Harness, one: Watched) -> dict[Key, Found]:
         stacks = await harness.wait(one.backend.survey())
@@ -329,6 +370,269 @@ class BackendContract:
         await harness.eventually(lambda: harness.reachable(where))
         assert (await self.found(harness, one))[harness.key("a")].generation == 2
 
+    # -- stop and restart -----------------------------------------------------------------------------------------------
+
+    @pytest.mark.needs_of_backend("services")
+    @pytest_twisted.ensureDeferred
+    async def test_a_stopped_stack_keeps_its_data_and_is_started_again_without_its_loader(
+        self, harness: Harness, one: Watched
+    ) -> None:
+        services = (
+            needs(harness.serving("web"), "load", condition=Condition.COMPLETED),
+            needs(harness.ending("load", 0), "db"),
+            harness.running("db"),
+        )
+        key = harness.key("a")
+        where = await self.launched(harness, one, *services, generation=3)
+        await self.execute(harness, one, "touch note", service="db")
+        for _ in range(2):
+            await self.stop(harness, one)
+        assert not harness.reachable(where)
+        found = Found(key, 3, None, harness.version(), kept=True, running=False)
+        assert await self.found(harness, one) == {key: found}
+        where = await self.restarted(harness, one, *services, generation=3)
+        await harness.eventually(lambda: harness.reachable(where))
+        assert harness.journal() == ["db", "load", "web", "db", "web"]
+        await self.execute(harness, one, "test -e note", service="db")
+        assert await self.found(harness, one) == {key: evolve(found, endpoint=where, running=True)}
+        assert one.vanished == []
+
+    @pytest.mark.needs_of_backend("services")
+    @pytest_twisted.ensureDeferred
+    async def test_those_that_others_depend_on_are_stopped_last(self, harness: Harness, one: Watched) -> None:
+        middle = needs(harness.parting("middle"), "below")
+        await self.launched(harness, one, needs(harness.serving("web"), "middle"), middle, harness.parting("below"))
+        await harness.eventually(lambda: harness.journal() == ["below", "middle", "web"])
+        await self.stop(harness, one)
+        assert harness.farewells() == ["middle", "below"]
+
+    @pytest_twisted.ensureDeferred
+    async def test_what_was_never_launched_can_be_stopped(self, harness: Harness, one: Watched) -> None:
+        await self.stop(harness, one, "never")
+
+    @pytest.mark.needs_of_backend("stacks", "pause")
+    @pytest_twisted.ensureDeferred
+    async def test_a_paused_stack_can_be_stopped_and_started_again(self, harness: Harness, one: Watched) -> None:
+        await self.launched(harness, one)
+        await harness.wait(one.backend.pause(harness.key("a")))
+        await self.stop(harness, one)
+        found = (await self.found(harness, one))[harness.key("a")]
+        assert (found.kept, found.running, found.paused) == (True, False, False)
+        where = await self.restarted(harness, one)
+        await harness.eventually(lambda: harness.reachable(where))
+        assert one.vanished == []
+
+    @pytest.mark.needs_of_backend("stacks")
+    @pytest_twisted.ensureDeferred
+    async def test_a_stopped_stack_can_be_halted_and_launched_anew(self, harness: Harness, one: Watched) -> None:
+        await self.launched(harness, one)
+        await self.execute(harness, one, "touch note")
+        await self.stop(harness, one)
+        await self.halt(harness, one, grace=True)
+        assert harness.leftovers() == []
+        await self.launched(harness, one, generation=2)
+        with pytest.raises(HookFailed):
+            await self.execute(harness, one, "test -e note")
+
+    @pytest.mark.needs_of_backend("services")
+    @pytest_twisted.ensureDeferred
+    async def test_what_a_death_has_left_can_be_stopped_and_started_again(self, harness: Harness, one: Watched) -> None:
+        services = harness.serving("web"), harness.running("db")
+        await self.launched(harness, one, *services, generation=7)
+        harness.kill(harness.key("a"), "db")
+        await harness.eventually(lambda: one.vanished)
+        found = (await self.found(harness, one))[harness.key("a")]
+        assert (found.whole, found.kept, found.running) == (False, True, True)
+        await self.stop(harness, one)
+        found = (await self.found(harness, one))[harness.key("a")]
+        assert (found.whole, found.kept, found.running) == (False, True, False)
+        where = await self.restarted(harness, one, *services, generation=7)
+        await harness.eventually(lambda: harness.reachable(where))
+        harness.kill(harness.key("a"), "web")
+        await harness.eventually(lambda: len(one.vanished) == 2)
+        assert [(generation, mishap.service) for _, generation, mishap in one.vanished] == [(7, "db"), (7, "web")]
+
+    @pytest.mark.needs_of_backend("stacks")
+    @pytest_twisted.ensureDeferred
+    async def test_what_stop_takes_away_has_not_vanished(self, harness: Harness, one: Watched) -> None:
+        await self.launched(harness, one, name="a")
+        await self.launched(harness, one, name="b")
+        await self.stop(harness, one, "a")
+        harness.kill(harness.key("b"), "web")  # told after anything that there was to tell of "a"
+        await harness.eventually(lambda: one.vanished)
+        assert [key for key, _, _ in one.vanished] == [harness.key("b")]
+
+    @pytest.mark.needs_of_backend("services")
+    @pytest_twisted.ensureDeferred
+    async def test_what_is_not_there_or_was_never_whole_cannot_be_started_again(self, harness: Harness, one: Watched) -> None:
+        with pytest.raises(NothingKept):
+            await self.restarted(harness, one, name="never")
+        web = needs(harness.serving("web"), "load", condition=Condition.COMPLETED)
+        with pytest.raises(ServiceExited):
+            await self.launched(harness, one, web, harness.ending("load", 1))
+        await self.stop(harness, one)
+        found = (await self.found(harness, one))[harness.key("a")]
+        assert (found.kept, found.running) == (False, False)
+        with pytest.raises(NothingKept):
+            await self.restarted(harness, one, web, harness.ending("load", 1))
+        assert harness.journal() == ["load"]
+
+    @pytest.mark.needs_of_backend("services", "health")
+    @pytest_twisted.ensureDeferred
+    async def test_a_restart_waits_for_health_and_fails_like_a_launch(self, harness: Harness, one: Watched) -> None:
+        services = needs(harness.serving("web"), "db", condition=Condition.HEALTHY), harness.sickening("db")
+        await self.launched(harness, one, *services)
+        await self.stop(harness, one)
+        with pytest.raises(ServiceUnhealthy) as caught:
+            await self.restarted(harness, one, *services)
+        assert caught.value.service == "db"
+        assert harness.journal() == ["db", "web", "db"]
+        await self.stop(harness, one)
+        found = (await self.found(harness, one))[harness.key("a")]
+        assert (found.kept, found.running) == (True, False), "it can be tried again"
+        assert one.vanished == []
+
+    @pytest.mark.needs_of_backend("services")
+    @pytest_twisted.ensureDeferred
+    async def test_a_service_that_ends_when_started_again_is_told_by_the_restart_or_after_it(
+        self, harness: Harness, one: Watched
+    ) -> None:
+        services = harness.serving("web"), harness.faltering("queue", 4)
+        await self.launched(harness, one, *services)
+        await self.stop(harness, one)
+        try:
+            await self.restarted(harness, one, *services)
+        except ServiceExited as mishap:
+            told = mishap
+        else:
+            await harness.eventually(lambda: one.vanished)
+            told = one.vanished[0][2]
+        assert isinstance(told, ServiceExited)
+        assert (told.service, told.status) == ("queue", 4)
+        await self.stop(harness, one)
+        assert len(one.vanished) <= 1
+
+    @pytest.mark.needs_of_backend("services", "health")
+    @pytest_twisted.ensureDeferred
+    async def test_a_restart_cancelled_halfway_starts_nothing_more(self, harness: Harness, one: Watched) -> None:
+        services = needs(harness.serving("web"), "db", condition=Condition.HEALTHY), harness.sickening("db")
+        await self.launched(harness, one, *services)
+        await self.stop(harness, one)
+        restarting = one.backend.restart(self.what(harness, *services), one.progress.append)
+        await harness.eventually(lambda: harness.journal() == ["db", "web", "db"])
+        restarting.cancel()
+        with pytest.raises((CancelledError, Mishap)):
+            await harness.wait(restarting)
+        await self.stop(harness, one)
+        assert harness.journal() == ["db", "web", "db"]
+        found = (await self.found(harness, one))[harness.key("a")]
+        assert (found.kept, found.running) == (True, False)
+        assert one.vanished == []
+
+    # -- named volumes --------------------------------------------------------------------------------------------------
+
+    @pytest.mark.needs_of_backend("services", "volumes")
+    @pytest_twisted.ensureDeferred
+    async def test_the_next_launch_finds_named_volumes_that_are_not_disposable(self, harness: Harness, one: Watched) -> None:
+        web = harness.serving("web")
+        mounts = (Mount(MountKind.VOLUME, "/data", "data"), Mount(MountKind.VOLUME, "/scratch", "scratch"))
+        web = evolve(web, mounts=(*web.mounts, *mounts))
+        volumes = {"volumes": ("data", "scratch"), "disposable": ("scratch",)}
+        await self.launched(harness, one, web, **volumes)
+        await self.execute(harness, one, "touch /data/note; touch /scratch/note")
+        await self.halt(harness, one)
+        assert len(harness.leftovers()) == 1
+        assert await self.found(harness, one) == {}, "a volume is no stack"
+        await self.launched(harness, one, web, **volumes, generation=2)
+        await self.execute(harness, one, "test -e /data/note")
+        with pytest.raises(HookFailed):
+            await self.execute(harness, one, "test -e /scratch/note")
+        await self.halt(harness, one)
+        await self.halt(harness, one, volumes=True)
+        assert harness.leftovers() == []
+
+    # -- execute --------------------------------------------------------------------------------------------------------
+
+    @pytest.mark.needs_of_backend("services")
+    @pytest_twisted.ensureDeferred
+    async def test_a_hook_is_a_line_for_the_shell_in_the_environment_of_its_service(
+        self, harness: Harness, one: Watched
+    ) -> None:
+        db = harness.running("db")
+        await self.launched(harness, one, harness.serving("web"), evolve(db, environment={**db.environment, "COLOUR": "blue"}))
+        await self.execute(harness, one, "echo saved; exit 0", service="db")
+        with pytest.raises(HookFailed) as caught:
+            await self.execute(harness, one, "echo no $COLOUR left; exit 3", service="db")
+        assert "3" in str(caught.value)
+        assert printed(caught.value.logs, "db") == ("no blue left",)
+        assert (await self.found(harness, one))[harness.key("a")].whole
+        assert one.vanished == []
+
+    @pytest.mark.needs_of_backend("stacks")
+    @pytest_twisted.ensureDeferred
+    async def test_a_hook_that_takes_too_long_or_is_given_up_leaves_the_stack_as_it_is(
+        self, harness: Harness, one: Watched
+    ) -> None:
+        await self.launched(harness, one)
+        with pytest.raises(HookFailed, match=r"longer than 0\.2 s"):
+            await self.execute(harness, one, "sleep 1000", within=0.2)
+        executing = one.backend.execute(harness.key("a"), Hook("web", "sleep 1000"), 1000.0)
+        executing.cancel()
+        with pytest.raises(CancelledError):
+            await harness.wait(executing)
+        assert (await self.found(harness, one))[harness.key("a")].whole
+        assert one.vanished == []
+
+    @pytest.mark.needs_of_backend("stacks")
+    @pytest_twisted.ensureDeferred
+    async def test_a_hook_in_what_does_not_run_fails(self, harness: Harness, one: Watched) -> None:
+        await self.launched(harness, one)
+        with pytest.raises(HookFailed):
+            await self.execute(harness, one, "true", service="other")
+        with pytest.raises(HookFailed):
+            await self.execute(harness, one, "true", name="never")
+        await self.stop(harness, one)
+        with pytest.raises(HookFailed):
+            await self.execute(harness, one, "true")
+
+    # -- usage, fetch, reclaim ------------------------------------------------------------------------------------------
+
+    @pytest.mark.needs_of_backend("stacks")
+    @pytest_twisted.ensureDeferred
+    async def test_usage_is_of_the_stacks_that_are_there_and_stopped_ones_take_no_memory(
+        self, harness: Harness, one: Watched
+    ) -> None:
+        for name in ("a", "b"):
+            await self.launched(harness, one, name=name)
+        await self.stop(harness, one, "b")
+        usage = await harness.wait(one.backend.usage())
+        assert usage.keys() == {harness.key("a"), harness.key("b")}
+        assert usage[harness.key("a")].memory > 0
+        assert usage[harness.key("b")].memory == 0
+
+    @pytest_twisted.ensureDeferred
+    async def test_where_nothing_is_nothing_is_used(self, harness: Harness, one: Watched) -> None:
+        assert await harness.wait(one.backend.usage()) == {}
+
+    @pytest_twisted.ensureDeferred
+    async def test_fetching_starts_nothing_and_a_launch_may_follow(self, harness: Harness, one: Watched) -> None:
+        assert await harness.wait(one.backend.fetch(self.what(harness), one.progress.append)) is None
+        assert await self.found(harness, one) == {}
+        assert harness.leftovers() == []
+        where = await self.launched(harness, one)
+        await harness.eventually(lambda: harness.reachable(where))
+
+    @pytest.mark.needs_of_backend("stacks")
+    @pytest_twisted.ensureDeferred
+    async def test_reclaim_leaves_what_a_stack_needs_that_runs_or_is_stopped(self, harness: Harness, one: Watched) -> None:
+        for name in ("a", "b"):
+            await self.launched(harness, one, name=name)
+        await self.stop(harness, one, "b")
+        assert await harness.wait(one.backend.reclaim(())) == 0
+        where = await self.restarted(harness, one, name="b")
+        await harness.eventually(lambda: harness.reachable(where))
+        assert all(found.whole for found in (await self.found(harness, one)).values())
+
     # -- cancel ---------------------------------------------------------------------------------------------------------
 
     @pytest.mark.needs_of_backend("stacks")
@@ -440,7 +744,7 @@ class BackendContract:
         for _ in range(2):
             assert await harness.wait(one.backend.pause(key)) is None
         found = (await self.found(harness, one))[key]
-        assert (found.whole, found.paused) == (True, True)
+        assert (found.whole, found.paused, found.kept, found.running) == (True, True, True, True)
         for _ in range(2):
             where = await harness.wait(one.backend.resume(key))
             await harness.eventually(lambda where=where: harness.reachable(where))
@@ -460,6 +764,16 @@ class BackendContract:
     async def test_a_stack_that_is_gone_cannot_be_resumed(self, harness: Harness, one: Watched) -> None:
         with pytest.raises(Mishap):
             await harness.wait(one.backend.resume(harness.key("never")))
+
+    @pytest.mark.needs_of_backend("stacks", "pause")
+    @pytest_twisted.ensureDeferred
+    async def test_a_stack_that_does_not_run_cannot_be_paused(self, harness: Harness, one: Watched) -> None:
+        with pytest.raises(Mishap):
+            await harness.wait(one.backend.pause(harness.key("never")))
+        await self.launched(harness, one)
+        await self.stop(harness, one)
+        with pytest.raises(Mishap):
+            await harness.wait(one.backend.pause(harness.key("a")))
 
     # -- survey ---------------------------------------------------------------------------------------------------------
 
@@ -513,22 +827,51 @@ class BackendContract:
         second = await Watched.open(harness)
         found = (await self.found(harness, second))[harness.key("a")]
         assert (found.generation, found.endpoint, found.whole) == (2, None, False)
+        assert (found.kept, found.running) == (False, True)
+        await self.halt(harness, second)
+        await harness.wait(second.backend.close())
+        assert harness.leftovers() == []
+
+    @pytest.mark.needs_of_backend("services", "outlive")
+    @pytest_twisted.ensureDeferred
+    async def test_what_died_while_no_gateway_watched_is_found_and_can_be_started_again(self, harness: Harness) -> None:
+        services = harness.serving("web"), harness.running("db")
+        first = await Watched.open(harness)
+        await self.launched(harness, first, *services, generation=4)
+        await harness.wait(first.backend.close())
+        harness.kill(harness.key("a"), "web")
+        second = await Watched.open(harness)
+        found = (await self.found(harness, second))[harness.key("a")]
+        assert (found.generation, found.whole, found.kept, found.running) == (4, False, True, True)
+        await self.stop(harness, second)
+        where = await self.restarted(harness, second, *services)
+        await harness.eventually(lambda: harness.reachable(where))
+        assert (await self.found(harness, second))[harness.key("a")].whole
         await self.halt(harness, second)
         await harness.wait(second.backend.close())
         assert harness.leftovers() == []
 
     @pytest.mark.needs_of_backend("stacks", "outlive")
     @pytest_twisted.ensureDeferred
-    async def test_what_died_while_no_gateway_watched_is_found_half_made(self, harness: Harness) -> None:
+    async def test_a_restarted_gateway_finds_stopped_stacks_and_can_start_them_again(self, harness: Harness) -> None:
         first = await Watched.open(harness)
-        await self.launched(harness, first)
+        await self.launched(harness, first, generation=5)
+        await self.execute(harness, first, "touch note")
+        await self.stop(harness, first)
         await harness.wait(first.backend.close())
-        harness.kill(harness.key("a"), "web")
         second = await Watched.open(harness)
-        assert not (await self.found(harness, second))[harness.key("a")].whole
+        found = (await self.found(harness, second))[harness.key("a")]
+        assert found == Found(harness.key("a"), 5, None, harness.version(), kept=True, running=False)
+        where = await self.restarted(harness, second, generation=5)
+        await harness.eventually(lambda: harness.reachable(where))
+        await self.execute(harness, second, "test -e note")
+        harness.kill(harness.key("a"), "web")
+        await harness.eventually(lambda: second.vanished)
+        assert [generation for _, generation, _ in second.vanished] == [5]
         await self.halt(harness, second)
         await harness.wait(second.backend.close())
         assert harness.leftovers() == []
+        assert first.vanished == []
 
     # -- logs -----------------------------------------------------------------------------------------------------------
 
