@@ -235,6 +235,55 @@ def test_a_stack_has_the_volumes_and_networks_that_are_used() -> None:
     assert spec.networks == ("front", "default")
 
 
+# -- volumes that go with their stack -----------------------------------------------------------------------------------
+
+
+def volume(entry: str) -> str:
+    return f"services:\n  web: {{image: i, volumes: ['data:/data', 'dumps:/dumps']}}\nvolumes:\n  dumps:\n  data: {entry}\n"
+
+
+@pytest.mark.parametrize(
+    ("entry", "disposable"),
+    [
+        ("", set()),
+        ("{x-grandcentral: }", set()),
+        ("{x-grandcentral: {disposable: false}}", set()),
+        ("{x-grandcentral: {disposable: true}}", {"data"}),
+        ("{x-grandcentral: {disposable: '${YES}'}}", {"data"}),
+    ],
+)
+def test_a_volume_outlives_its_stack_unless_it_says_otherwise(entry: str, disposable: set[str]) -> None:
+    assert stack(volume(entry), environment={"YES": "true"}).disposable == disposable
+
+
+def test_a_disposable_volume_that_nobody_mounts_is_none_of_the_stack_s() -> None:
+    assert stack("services: {web: {image: i}}\nvolumes: {data: {x-grandcentral: {disposable: true}}}").disposable == set()
+
+
+@pytest.mark.parametrize(
+    ("entry", "problem"),
+    [
+        ("{x-grandcentral: {disposable: maybe}}", "volumes.data.x-grandcentral.disposable: must be true or false, not 'maybe'"),
+        (
+            "{x-grandcentral: {disposible: true}}",
+            "volumes.data.x-grandcentral.disposible: is no key that is known here; did you",
+        ),
+        ("{x-grandcentral: disposable}", "volumes.data.x-grandcentral: must be a mapping"),
+        ("{x-grandcentral: [disposable]}", "volumes.data.x-grandcentral: must be a mapping"),
+    ],
+)
+def test_anything_else_said_to_the_gateway_is_a_problem_with_its_place(entry: str, problem: str) -> None:
+    [found] = problems(volume(entry))
+    assert f"app.compose.yaml:5: {problem}" in found
+
+
+@pytest.mark.parametrize(
+    "place", ["services: {web: {image: i, x-grandcentral: {a: 1}}}", "services: {web: {image: i}}\nx-grandcentral: {}"]
+)
+def test_what_is_said_to_the_gateway_in_the_wrong_place_is_not_overlooked(place: str) -> None:
+    assert "x-grandcentral: is no key that is known here" in problems(place)[0]
+
+
 # -- variables ----------------------------------------------------------------------------------------------------------
 
 ENVIRON = {"FROM_APP": "app", "TOKEN": "t"}

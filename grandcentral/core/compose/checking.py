@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from .cursor import Cursor, did_you_mean
 from .document import ScalarNode, SequenceNode, is_empty
-from .keys import CHILDREN, TABLE, Row, Verdict
+from .keys import CHILDREN, EXTENSION, TABLE, Row, Verdict
 
 
 def check(cursor: Cursor) -> None:
@@ -25,7 +25,7 @@ def check(cursor: Cursor) -> None:
         for key, child in cursor.entries():
             if key in known:
                 check(child)
-            elif not key.startswith("x-"):
+            elif key == EXTENSION or not key.startswith("x-"):
                 child.problem(f"is no key that is known here{did_you_mean(key, known)}")
 
 

@@ -17,9 +17,14 @@ line and key. `grandcentral check` shows every problem and warning of a template
 * **ignored**: left out with a warning, since that does no harm.
 * **refused**: a problem. `null`, `[]`, `{}` and the values named harmless are no problem anywhere.
 
-Keys that begin with `x-` are left alone, anchors, aliases and `<<` work as in Compose. YAML is read as YAML 1.2: `22:22`, `on`
-and `0755` are strings, and a key that is there twice is a problem. `docker compose config
---no-interpolate` writes files that work here.
+Keys that begin with `x-` are left alone, but for `x-grandcentral` in a volume; anchors, aliases and `<<` work as in Compose.
+YAML is read as YAML 1.2: `22:22`, `on` and `0755` are strings, and a key that is there twice is a problem. `docker compose
+config --no-interpolate` writes files that work here.
+
+    volumes:
+      dumps:                                  # found again when the stack is made anew
+      database:
+        x-grandcentral: {disposable: true}    # removed with the stack; Compose itself does not look at this
 
 ## Variables
 

@@ -10,6 +10,9 @@ from enum import Enum
 
 from attrs import frozen
 
+EXTENSION = "x-grandcentral"
+"""Compose leaves keys that begin with ``x-`` to others (Compose specification, "Extension"): what is under this one is ours."""
+
 
 class Verdict(Enum):
     SUPPORTED = "supported"
@@ -57,7 +60,7 @@ _ADDRESSES = "every stack gets a network of its own, so addresses can't be fixed
 
 _TOP = (
     _yes("services"),
-    _yes("volumes", "Each stack has volumes of its own."),
+    _yes("volumes", "Each stack has volumes of its own, which outlive its removal unless they are disposable, see below."),
     _yes("networks", "Each stack has networks of its own."),
     _yes("configs"),
     _yes("secrets"),
@@ -238,6 +241,12 @@ _SERVICE = (
 )
 
 _VOLUME = (
+    _yes(
+        f"{EXTENSION}.disposable",
+        "`true`: the volume is removed with its stack. Otherwise the stack finds it again, with what is in it, when it is "
+        "made anew, which is of use for dumps and uploads. A database that a loader fills each time should be disposable. "
+        "What was said when a volume was made stays true of it.",
+    ),
     _no("external", _EXTERNAL, "false"),
     _no("driver", "only local volumes are known", "local"),
     _no("driver_opts", "it can reach any path of the host; use a plain volume"),

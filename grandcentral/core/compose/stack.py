@@ -17,7 +17,7 @@ from ..problems import Invalid, Problem
 from .checking import check
 from .cursor import Cursor, Reading, did_you_mean
 from .document import Node
-from .keys import FLAGS
+from .keys import EXTENSION, FLAGS
 from .service import Surroundings, service
 
 SAMPLE: Mapping[str, str] = launching.variables(
@@ -125,20 +125,21 @@ def _stack(document: Cursor, serves: str, given: Mapping[str, str]) -> StackSpec
     _check_order(services, active)
     _check_tasks(services, active)
     name, port = _served(document, serves, services)
+    disposable = frozenset(name for name, volume in declared["volumes"].items() if _is_disposable(volume))
+    volumes = dict.fromkeys(
+        mount.source for item in services.values() for mount in item.mounts if mount.source in declared["volumes"]
+    )
     return StackSpec(
         services=tuple(services.values()),
         serves=name,
         port=port,
-        volumes=tuple(
-            dict.fromkeys(
-                mount.source for item in services.values() for mount in item.mounts if mount.source in declared["volumes"]
-            )
-        ),
+        volumes=tuple(volumes),
         networks=tuple(
             dict.fromkeys(
                 network for item in services.values() if item.network_mode is None for network in item.networks or ("default",)
             )
         ),
+        disposable=disposable & volumes.keys(),
     )
 
 
@@ -152,6 +153,11 @@ def _names(document: Cursor, key: str) -> dict[str, Cursor]:
                 "a name has up to 63 letters, digits, dots, dashes and underscores, and begins with a letter or digit"
             )
     return found
+
+
+def _is_disposable(volume: Cursor) -> bool:
+    said = volume.get(EXTENSION, "disposable")
+    return said is not None and said.boolean() is True
 
 
 def _has_profiles(cursor: Cursor) -> bool:
