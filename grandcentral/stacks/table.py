@@ -297,10 +297,13 @@ class StackTable:
         stack.books.forgive()
         stack.handle(Event.FORCE_ASKED, StackStopped(stack.key, retry_after=1))
         await stack.when_settled()
+        if volumes and self._stacks.get(stack.key) is not stack:  # it has gone meanwhile, perhaps without its volumes
+            stack = self._stack(stack.key, stack.version)
+            stack.discard(volumes)
         if stack.state is State.COLD and (stack.kept or volumes):
             stack.handle(Event.REMOVE_CHOSEN)
             await stack.when_settled()
-        elif stack.state is State.COLD and self._stacks.get(stack.key) is stack:
+        else:
             self.settled(stack)
 
     def start(self, key: Key) -> Deferred[Ticket]:
@@ -411,7 +414,8 @@ class StackTable:
             self.on_close(stack.ticket)  # its address may be another stack's next
 
     def settled(self, stack: Stack) -> None:
-        if stack.state is State.COLD and stack.books.failures == 0 and not stack.kept and not len(stack.waiters):
+        idle = stack.state is State.COLD and stack.books.failures == 0 and not stack.kept and not len(stack.waiters)
+        if idle and self._stacks.get(stack.key) is stack:
             self._drop(stack)
 
     def drained(self, ticket: Ticket) -> Deferred[bool]:

@@ -51,7 +51,7 @@ def stopped(world: World) -> None:
 
 
 def hooks(world: World, *these: Hook) -> None:
-    """As if the configuration had them from the beginning."""
+    """As if the configuration had had them from the beginning."""
     world.table.apps = {"app": evolve(world.table.apps["app"], before_stop=these)}
 
 

@@ -8,7 +8,7 @@ from hypothesis.stateful import Bundle, RuleBasedStateMachine, consumes, invaria
 
 from grandcentral import errors
 from grandcentral.core.keys import Key
-from grandcentral.core.model import IdlePolicy, Service, StackSpec
+from grandcentral.core.model import Hook, IdlePolicy, Service, StackSpec
 from grandcentral.core.tickets import Ticket
 
 from .world import LIMITS, ONE_SERVICE, Client, World
@@ -28,12 +28,14 @@ class Gateway(RuleBasedStateMachine):
         super().__init__()
         self.world = World(
             limits=LIMITS.__class__(max_stacks=2, min_uptime=1.0, start_timeout=60.0, queue_timeout=10.0),
-            idle=IdlePolicy(pause=20.0, stop=50.0),
+            idle=IdlePolicy(pause=20.0, stop=50.0, remove=None),
+            before_stop=(Hook("web", "true"),),
         )
         self.world.open()
         self.lives = 0  # of the gateway
         self.everybody: list[Client] = []
         self.using: dict[int, Ticket] = {}
+        self.written: dict[Key, int] = {}  # what stacks were given to keep
         self.excused: set[Key] = set()  # may go although in use: an operator, a death or a lost connection had it so
 
     # -- clients --------------------------------------------------------------------------------------------------------
@@ -59,6 +61,14 @@ class Gateway(RuleBasedStateMachine):
         self.using[id(ticket)] = ticket
         self.excused.discard(ticket.key)
         return ticket, self.lives
+
+    @rule(name=names)
+    def write(self, name: str) -> None:
+        """Somebody leaves something in a stack that is ready: from then on it must be there whenever the stack is."""
+        key = Key("app", name)
+        if self.world.table.peek(key) is not None and key in self.world.engine.data:
+            self.world.engine.data[key] += 1
+            self.written[key] = self.world.engine.data[key]
 
     @rule(use=consumes(uses))
     def finish(self, use: tuple[Ticket, int]) -> None:
@@ -90,10 +100,16 @@ class Gateway(RuleBasedStateMachine):
 
     # -- operators --------------------------------------------------------------------------------------------------------
 
-    @rule(name=names)
-    def stop(self, name: str) -> None:
+    @rule(name=names, volumes=st.booleans())
+    def remove(self, name: str, volumes: bool) -> None:
         self.excused.add(Key("app", name))
-        self.world.table.stop(Key("app", name))
+        self.written.pop(Key("app", name), None)
+        self.world.table.remove(Key("app", name), volumes)
+
+    @rule(name=names, force=st.booleans())
+    def stop_by_force_or_not(self, name: str, force: bool) -> None:
+        self.excused.add(Key("app", name))
+        self.world.table.stop(Key("app", name), force).addErrback(lambda failure: failure.trap(errors.NotSaved))
 
     @rule(name=names, pinned=st.booleans())
     def pin(self, name: str, pinned: bool) -> None:
@@ -110,7 +126,14 @@ class Gateway(RuleBasedStateMachine):
         key = Key("app", name)
         if key in self.world.engine.stacks:
             self.excused.add(key)
+            self.may_fail({name})
             self.world.backend.kill(key, "web")
+
+    def may_fail(self, those: set[str]) -> None:
+        """One that fails to start again, and again, is made anew."""
+        for name in those:
+            if self.world.state(name) not in ("ready", "paused", "stopped"):
+                self.written.pop(Key("app", name), None)
 
     @rule(broken=st.booleans())
     def the_application_changes(self, broken: bool) -> None:
@@ -119,6 +142,7 @@ class Gateway(RuleBasedStateMachine):
     @rule(silent=st.booleans())
     def it_stops_answering_probes(self, silent: bool) -> None:
         self.world.prober.mishap = errors.NotReady("it answered 503") if silent else None
+        self.written.clear()  # without an answer, all may fail to start again and again
 
     @precondition(lambda self: self.world.engine.away is None)
     @rule()
@@ -131,6 +155,7 @@ class Gateway(RuleBasedStateMachine):
         self.world.engine.away = None
         for name in lost & {key.name for key in self.world.engine.stacks}:
             self.excused.add(Key("app", name))
+            self.may_fail({name})
             self.world.engine.stacks[Key("app", name)].running.clear()
         self.world.table._surveys.renew("memory")
 
@@ -162,7 +187,12 @@ class Gateway(RuleBasedStateMachine):
     def what_is_in_use_runs(self) -> None:
         for ticket in self.using.values():
             if ticket.in_flight and ticket.key not in self.excused:
-                assert ticket.key in self.world.engine.stacks, ticket
+                assert not self.world.engine.stacks[ticket.key].stopped, ticket
+
+    @invariant()
+    def what_was_written_is_still_there(self) -> None:
+        for key, written in self.written.items():
+            assert self.world.engine.data[key] == written, key
 
     @invariant()
     def the_held_are_counted(self) -> None:
@@ -173,7 +203,7 @@ class Gateway(RuleBasedStateMachine):
     @invariant()
     def who_waits_waits_for_something(self) -> None:
         for stack in self.world.table.snapshot():
-            if stack.state in ("cold", "ready", "paused", "stopping", "failing", "failed", "draining", "dozing"):
+            if stack.state in ("cold", "stopped", "ready", "paused", "draining", "dozing", "saving", "closing", "stopping", "failing", "failed"):
                 assert stack.waiting == 0, stack
 
     @invariant()
@@ -197,7 +227,7 @@ class Gateway(RuleBasedStateMachine):
             world.table.pin(Key("app", name), False)
         world.pass_time(400)
         assert all(client.answered for client in self.everybody)
-        assert world.engine.stacks == {}
+        assert all(stack.stopped for stack in world.engine.stacks.values())
         assert world.table.capacity() == (0, 2)
         world.close()
         assert not [call for call in world.clock.getDelayedCalls() if call.active()]

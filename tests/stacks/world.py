@@ -11,7 +11,7 @@ from zope.interface import implementer
 
 from grandcentral.backends.memory import MemoryBackend, MemoryEngine
 from grandcentral.core.keys import GIT_HASH, Key
-from grandcentral.core.model import App, Endpoint, IdlePolicy, Limits, ReadyPolicy, Service, StackSpec, Version
+from grandcentral.core.model import App, Endpoint, Hook, IdlePolicy, Limits, ReadyPolicy, Service, StackSpec, Version
 from grandcentral.core.problems import Invalid
 from grandcentral.core.tickets import Ticket
 from grandcentral.errors import NotReady
@@ -59,6 +59,7 @@ class World:
     limits: Limits = LIMITS
     idle: IdlePolicy = IDLE
     spec: StackSpec = ONE_SERVICE
+    before_stop: tuple[Hook, ...] = ()
     engine: MemoryEngine = field(factory=MemoryEngine)
     clock: Clock = field(factory=Clock)
     manifest: MemoryManifest = field(factory=MemoryManifest)
@@ -81,7 +82,7 @@ class World:
 
     def boot(self) -> None:
         """A gateway as it is when just started; the engine, the manifest and the clock are those there were."""
-        app = App("app", "memory", version=GIT_HASH, template=self.template, idle=self.idle)
+        app = App("app", "memory", version=GIT_HASH, template=self.template, idle=self.idle, before_stop=self.before_stop)
         self.backend = MemoryBackend(self.clock, self.engine)
         self.table = StackTable(
             clock=self.clock,
