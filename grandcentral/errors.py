@@ -184,6 +184,18 @@ class StartTimeout(Refusal):
 
 
 @define(auto_exc=True)
+class BodyTooLarge(Refusal):
+    """Of a request that has to wait (RFC 9110 §15.5.14: ``retry_after``, for it is temporary)."""
+
+    status, type, title = 413, "body-too-large", "Too large to be held"
+    key: Key
+    limit: int  # bytes
+
+    def __str__(self) -> str:
+        return f"{self.key} is starting, and bodies of more than {self.limit} bytes are not held for so long. Ask again soon."
+
+
+@define(auto_exc=True)
 class AtCapacity(Refusal):
     status, type, title = 503, "at-capacity", "All places are taken"
     max_stacks: int

@@ -371,6 +371,7 @@ class Gateway:
         self.stacks = Stacks(cold)
         self.origin: list[Peer] = []
         self.refuses = False  # the application's port is closed
+        self.takes = True  # what is sent on a new connection; otherwise a test says when
         self.slow: list[tuple[Deferred[Any], Callable[[], None]]] | None = None  # dials that a test completes
         self.cancelled_dials = 0
         self.front = HttpFrontend(self.stacks, Routes(APPS), self.clock, self._connect, settings, lambda: WALL)
@@ -384,7 +385,7 @@ class Gateway:
 
         def connected() -> None:
             protocol = factory.buildProtocol(None)
-            self.origin.append(self._attach(protocol, endpoint.host))
+            self.origin.append(self._attach(protocol, endpoint.host, self.takes))
             deferred.callback(protocol)
 
         if self.slow is not None:
@@ -395,8 +396,9 @@ class Gateway:
             connected()
         return deferred
 
-    def _attach(self, protocol: Any, peer: str) -> Peer:
+    def _attach(self, protocol: Any, peer: str, takes: bool = True) -> Peer:
         transport = MemoryTransport(self.clock, protocol, peer)
+        transport.taking = takes
         protocol.makeConnection(transport)
         return Peer(self.clock, transport)
 

@@ -11,7 +11,7 @@ from grandcentral.core.model import LogTail
 from grandcentral.errors import AmbiguousVersion, AtCapacity, EngineRefused, ServiceExited, StartFailed, UnknownVersion
 from grandcentral.frontends.http.settings import HttpSettings
 
-from .rig import HOST, OK, Gateway, Peer, get, split_request
+from .rig import HOST, OK, Gateway, Peer, get
 
 KEY = Key("app", "abc")
 NAVIGATION = (b"Sec-Fetch-Mode: navigate", b"Accept: text/html,*/*;q=0.8")
@@ -51,20 +51,6 @@ def test_a_client_that_leaves_frees_its_place_and_nothing_else(leaves: str) -> N
     assert gateway.front.connections == 0
     gateway.stacks.wake()
     assert gateway.origin == []
-
-
-def test_a_large_body_is_held_in_the_client_not_here() -> None:
-    body = bytes(range(256)) * 4096 * 8  # 8 MiB
-    gateway, client = held(get(b"/", b"Content-Length: %d" % len(body), method=b"POST"))
-    client.transport.deliver(body)
-    assert not client.transport.reading
-    [connection] = gateway.front.clients
-    assert len(connection.buffer) <= 128 * 1024
-    gateway.stacks.wake()
-    gateway.clock.advance(0)
-    assert split_request(gateway.origin[0].received)[2] == body
-    gateway.origin[0].send(OK)
-    assert client.answer().body == b"ok"
 
 
 def test_a_held_body_meets_a_slow_application_without_piling_up() -> None:

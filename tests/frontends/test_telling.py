@@ -53,6 +53,18 @@ def test_warm_answers_say_nothing_of_it_even_if_they_are_the_same_bytes() -> Non
         assert answered(client, gateway)["server-timing"] == b"db;dur=53"
 
 
+def test_so_does_the_answer_to_an_upgrade() -> None:
+    gateway = Gateway(cold=True)
+    client = gateway.client()
+    client.send(get(b"/", b"Connection: upgrade", b"Upgrade: websocket"))
+    wake(gateway, 3, {"ready": 0.25})
+    switched = b"HTTP/1.1 101 Switching Protocols\r\nConnection: upgrade\r\nUpgrade: websocket\r\n\r\n"
+    gateway.origin[0].send(switched + b"first words")
+    head, _, rest = client.received.partition(b"\r\n\r\n")
+    assert b"\r\nServer-Timing: held;dur=3000.0, start-ready;dur=250.0" in head
+    assert rest == b"first words"
+
+
 def test_who_waited_for_a_resume_is_not_told_of_the_start_long_ago() -> None:
     gateway = Gateway(cold=True)
     ticket = gateway.stacks.ticket(Key("app", "abc"))

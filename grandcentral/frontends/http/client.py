@@ -107,7 +107,7 @@ class ClientConnection:
                 self._not_yet(request)
         elif exchange.tunnel:
             exchange.tunnel_up(data)
-        elif exchange.upstream is not None and exchange.body is not None:
+        elif exchange.upstream is not None and exchange.body is not None and exchange.spool is None:
             exchange.request_data(exchange.upstream, exchange.body, data)
         else:
             self.buffer += data
@@ -152,10 +152,12 @@ class ClientConnection:
     def flow(self) -> None:
         """Read or don't read, as there is room for what would come."""
         exchange = self.exchange
+        if exchange is not None and self.buffer:
+            exchange.put_aside()
         if self._closing:
             paused = False
-        elif exchange is not None and exchange.upstream is not None and (exchange.tunnel or exchange.body is not None):
-            paused = exchange.upstream.blocked
+        elif exchange is not None and (taker := exchange.forwards_to) is not None:
+            paused = taker.blocked
         else:
             paused = len(self.buffer) >= self._front.settings.buffer
         if paused != self.paused and not (self._ended or self._gone):

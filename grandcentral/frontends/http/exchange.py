@@ -21,7 +21,16 @@ from ...core.keys import Key
 from ...core.routing import Unrouted
 from ...core.tickets import Ticket
 from ...core.timeline import server_timing
-from ...errors import BadRequest, InvalidVersion, Refusal, ShuttingDown, UnknownHost, UpstreamFailed, UpstreamTimeout
+from ...errors import (
+    BadRequest,
+    BodyTooLarge,
+    InvalidVersion,
+    Refusal,
+    ShuttingDown,
+    UnknownHost,
+    UpstreamFailed,
+    UpstreamTimeout,
+)
 from ...relay.pool import Gone, Opening, Shelf
 from ...relay.transports import finish_writing
 from ...wire.http1_bodies import BadBody, Body, body_of
@@ -29,6 +38,7 @@ from ...wire.http1_fields import CHUNKED
 from ...wire.http1_request import RequestHead
 from ...wire.http1_response import ResponseHead
 from .answers import Answer, Audience, allowed, fault, reflection, refused, waiting
+from .spool import Spool
 from .upstream import UpstreamConnection
 
 if TYPE_CHECKING:
@@ -36,16 +46,18 @@ if TYPE_CHECKING:
     from .frontend import HttpFrontend
 
 _HELD_BACK = frozenset((b"CONNECT", b"TRACE", b"OPTIONS"))  # methods about the way to the application
+_PIECE = 128 * 1024  # bytes of a spool that are sent at a time: more than a transport's buffer, so that each waits for the last
+_ASK_AGAIN = 5.0  # seconds after which a body that is too large to be held may be taken
 
 
 class Exchange:
     """``over`` is true when the client has its answer, or has left. What comes of the body before there is an application to
-    send it to stays in the client's buffer."""
+    send it to stays in the client's buffer; when that is full, it is moved to the ``spool``."""
 
     __slots__ = (
-        *("_attempts", "_chunked", "_closes", "_dialling", "_finished", "_framed", "_front", "_in_use", "_key", "_sent"),
-        *("_shelf", "_ticket", "_timing", "_touched", "_waiting", "body", "client", "head", "over", "started", "to_head"),
-        *("tunnel", "upstream"),
+        *("_attempts", "_chunked", "_closes", "_dialling", "_finished", "_framed", "_front", "_held", "_in_use", "_key"),
+        *("_sent", "_shelf", "_ticket", "_timing", "_touched", "_waiting", "body", "client", "head", "over", "spool"),
+        *("started", "to_head", "tunnel", "upstream"),
     )
     _key: Key
     _shelf: Shelf[UpstreamConnection]
@@ -58,6 +70,7 @@ class Exchange:
         self.to_head = head.method == b"HEAD"
         self.body: Body | None = body_of(head.fields.body) if head.fields.body else None  # None when it is complete
         self.upstream: UpstreamConnection | None = None
+        self.spool: Spool | None = None  # the beginning of the body, as the application gets it
         self.started = False  # the head of the final answer went to the client
         self.tunnel = False
         self.over = False
@@ -68,6 +81,7 @@ class Exchange:
         self._chunked = False  # the answer goes out in chunks
         self._framed = True  # its end can be told from its framing
         self._closes = not head.fields.keeps_alive  # the client connection ends with this answer
+        self._held = 0  # bytes of content that went to the spool
         self._touched = False  # some of the request's body has gone to the application
         self._sent: bytes | None = None  # the whole request as it was sent, if it was sent in one piece with its body
         self._timing = b""  # a field of the answer, for a request that had to wait
@@ -119,6 +133,8 @@ class Exchange:
         waiting = self._waiting = front.stacks.ensure(self._key)
         waiting.addCallbacks(self._woken, self._not_woken, callbackArgs=(now,))
         waiting.addErrback(self._fault)
+        if not waiting.called and self._too_large(self.head.fields.body):
+            self._refuse_body()  # the start goes on
         self.client.flow()
 
     def _woken(self, ticket: Ticket, since: float) -> None:
@@ -218,7 +234,9 @@ class Exchange:
         message = self._sent
         if message is None:
             message = client.hop.request(self.head)
-            if self.body is not None and client.buffer:
+            if self.spool is not None:
+                self.spool.rewind()
+            elif self.body is not None and client.buffer:
                 try:
                     message += self._take(self.body, client.take_buffer())
                 except BadBody as error:
@@ -231,6 +249,8 @@ class Exchange:
         upstream.transport.write(message)
         if client.blocked:
             upstream.pause(True)
+        if self.spool is not None:
+            self._replay(upstream, self.spool)
         if client.paused:
             client.flow()
 
@@ -249,15 +269,98 @@ class Exchange:
         upstream.transport.write(content)
 
     def _take(self, body: Body, data: bytes) -> bytes:
-        """What to send for these bytes of the body; what lies beyond it goes back to the client's buffer."""
-        content, rest = body.feed(data)
+        """What to send for these bytes of the body."""
+        content = self._read(body, data)
         self._touched = True
-        if self.head.fields.body == CHUNKED:
-            content = chunk(content, body.done, body.trailers)
+        return self._framed_anew(body, content)
+
+    def _framed_anew(self, body: Body, content: bytes) -> bytes:
+        return chunk(content, body.done, body.trailers) if self.head.fields.body == CHUNKED else content
+
+    def _read(self, body: Body, data: bytes) -> bytes:
+        """The content in these bytes of the body; what lies beyond it goes back to the client's buffer."""
+        content, rest = body.feed(data)
         if body.done:
             self.body = None
             self.client.buffer += rest
         return content
+
+    def put_aside(self) -> None:
+        """Make room in the client's buffer by moving what has come of the body to the spool, while there is no stack to send it
+        to. The exchange may be over after that."""
+        body = self.body
+        client, front = self.client, self._front
+        spool = self.spool
+        size = len(client.buffer)
+        if body is None or self._in_use:
+            return
+        if spool is None and size < front.settings.spool_above and not self._too_large(size):
+            return
+        if spool is None:
+            spool = Spool(front.spools)
+        if not spool.room:
+            return
+        try:
+            content = self._read(body, client.take_buffer())
+        except BadBody as error:
+            self._bad_body(error)
+            return
+        self._held += len(content)
+        if self._too_large(self._held):
+            self._refuse_body()
+            return
+        self.spool = spool
+        spool.write(self._framed_anew(body, content))
+
+    def _replay(self, upstream: UpstreamConnection, spool: Spool) -> None:
+        """Send what was put aside, as fast as the application takes it; then what has come since."""
+        client, settings = self.client, self._front.settings
+        self._touched = True
+        try:
+            while spool.unread and not upstream.blocked:
+                data = spool.read(_PIECE)
+                self._ticket.bytes_in += len(data)
+                upstream.transport.write(data)
+        except OSError:
+            self._fault(Failure())
+            return
+        if not self.started:
+            client.deadline = self._front.seconds() + (settings.response_timeout if self._all_sent else settings.body_timeout)
+        if spool.unread:
+            return
+        if self.body is not None:
+            self._drop_spool()
+            if client.buffer:
+                self.request_data(upstream, self.body, client.take_buffer())
+        elif self.head.method not in IDEMPOTENT:  # it will not be sent again
+            self._drop_spool()
+
+    def drained(self, upstream: UpstreamConnection) -> None:
+        """The application takes more."""
+        if self.spool is not None:
+            self._replay(upstream, self.spool)
+        self.client.flow()
+
+    @property
+    def forwards_to(self) -> UpstreamConnection | None:
+        """Where what the client sends goes as it comes. None: it waits."""
+        return self.upstream if self.tunnel or (self.body is not None and self.spool is None) else None
+
+    @property
+    def _all_sent(self) -> bool:
+        return self.body is None and not (self.spool is not None and self.spool.unread)
+
+    def _drop_spool(self) -> None:
+        spool, self.spool = self.spool, None
+        if spool is not None:
+            spool.close()
+
+    def _too_large(self, size: int) -> bool:
+        return 0 < self._front.settings.max_held_body < size
+
+    def _refuse_body(self) -> None:
+        self._closes = True
+        self.refuse(BodyTooLarge(self._key, self._front.settings.max_held_body, retry_after=_ASK_AGAIN))
 
     def _bad_body(self, error: BadBody) -> None:
         self._closes = True
@@ -288,7 +391,7 @@ class Exchange:
         else:
             message = head.passed_on = head.passed_on or response(head, False, False, b"")
         if self._timing:
-            message = message[:-2] + self._timing + b"\r\n"
+            message = self._timed(message)
         if data:
             message += data
         self._ticket.bytes_out += len(message)
@@ -302,6 +405,10 @@ class Exchange:
             self._complete()
         elif not client.blocked:
             client.deadline = front.seconds() + front.settings.stream_timeout
+
+    def _timed(self, message: bytes) -> bytes:
+        """A head, with what is known of the start that it had to wait for."""
+        return message[:-2] + self._timing + b"\r\n"
 
     def content(self, data: bytes, done: bool, trailers: bytes) -> None:
         """More of the answer's content."""
@@ -345,7 +452,7 @@ class Exchange:
     @property
     def _whole(self) -> bool:
         """Whether the request can be sent once more: nothing of it has gone that is not at hand."""
-        return not self._touched or self._sent is not None
+        return not self._touched or self._sent is not None or self.spool is not None
 
     def _try_elsewhere(self, why: str, delivered: bool, answered: bool = False) -> None:
         """This endpoint does not work: have the table look at it, and ask again once if the request may be repeated."""
@@ -368,10 +475,11 @@ class Exchange:
         self._ticket.end(now)
         upstream = self.upstream
         if upstream is not None:
-            if self.body is None:
+            if self._all_sent:
                 upstream.release(now)
             else:
                 upstream.abort()
+        self._drop_spool()
         self.client.exchange_over(self._closes, now)
 
     def refuse(self, refusal: Refusal) -> None:
@@ -396,7 +504,7 @@ class Exchange:
         self._front.counters.count(self.head.method, answer.status)
         if self.body is not None and not self._touched and client.buffer:
             try:
-                self._take(self.body, client.take_buffer())  # a small body that is here already need not cost the connection
+                self._read(self.body, client.take_buffer())  # a small body that is here already need not cost the connection
             except BadBody:
                 self._closes = True
         closes = self._closes or self.body is not None
@@ -413,6 +521,7 @@ class Exchange:
     def _let_go(self) -> None:
         """Stop waiting, drop the application's connection, give back the ticket."""
         self.over = True
+        self._drop_spool()
         waiting, self._waiting = self._waiting, None
         if waiting is not None:
             waiting.cancel()
@@ -440,7 +549,7 @@ class Exchange:
             orderly = self._framed and not (self.tunnel or self.client.blocked)
             self.abandon()
             self.client.cut(orderly)
-        elif self.body is not None and not self.client.paused:
+        elif self.body is not None and self.spool is None and not self.client.paused:
             self._closes = True
             self.refuse(BadRequest(408, f"No more of the request's body came for {settings.body_timeout:.0f} s."))
         else:
@@ -462,13 +571,14 @@ class Exchange:
     def switched(self, head: ResponseHead, data: bytes) -> None:
         """101: from here on bytes are passed both ways as they come (RFC 9110 §7.8)."""
         client = self.client
-        if self.body is not None or not upgrade_agreed(self.head.fields, head):
+        if not (self._all_sent and upgrade_agreed(self.head.fields, head)):
             self.misunderstood("It switched to a protocol that was not asked for.")
             return
         self.tunnel = self.started = True
         self._front.counters.count(self.head.method, head.status)
         self._ticket.stream_opened(self._front.seconds())
-        self.tunnel_down(response(head, False, False, b"") + data)
+        self._drop_spool()
+        self.tunnel_down(self._timed(response(head, False, False, b"")) + data)
         self.tunnel_up(client.take_buffer())
         client.flow()
 

@@ -33,6 +33,7 @@ from .exchange import Exchange
 from .proxied import ProxiedConnection
 from .recorded import NoLog, RecordedExchange, Rejected, RequestLog
 from .settings import HttpSettings
+from .spool import Spools
 from .upstream import UpstreamConnection, UpstreamFactory
 
 SWEEP = 1.0  # seconds
@@ -79,6 +80,7 @@ class HttpFrontend:
         self.upstreams = UpstreamFactory(self)
         self.clients: set[ClientConnection] = set()
         self.crowd = Crowd()
+        self.spools = Spools(settings.spool_directory, settings.max_held_bodies)
         self.known: Known = {}  # fields of requests; to be cleared when the limits change
         self.counters = HttpCounters()
         self.exchange: type[Exchange] = Exchange if log is None else RecordedExchange

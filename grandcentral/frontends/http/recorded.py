@@ -107,8 +107,8 @@ class RecordedExchange(Exchange):
             self._used = self._front.seconds()
         super()._use(ticket)
 
-    def _take(self, body: Body, data: bytes) -> bytes:
-        content = super()._take(body, data)
+    def _read(self, body: Body, data: bytes) -> bytes:
+        content = super()._read(body, data)
         self.received += len(content)
         return content
 

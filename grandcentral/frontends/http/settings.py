@@ -14,6 +14,10 @@ class HttpSettings:
 
     limits: HeadLimits = LIMITS  # of request heads; heads of answers and trailers have the same
     buffer: int = 64 * 1024  # read ahead of what can be passed on, per direction; then reading pauses
+    max_held_body: int = 64 * 1024 * 1024  # of a request that has to wait for a start (413); 0: no limit, as for all others
+    spool_above: int = 64 * 1024  # of such a body, what waits in memory; all of it goes to a file when there is more
+    max_held_bodies: int = 1024 * 1024 * 1024  # in all those files together; then clients have to wait until they may send
+    spool_directory: str | None = None  # where the files are made; None: where the system keeps temporary files
     head_timeout: float = 10.0  # from the first byte of a request head to its last, in total (408)
     idle_timeout: float = 75.0  # between requests on a connection that is kept
     body_timeout: float = 60.0  # without a byte of a request body that is due (408)

@@ -213,7 +213,7 @@ class UpstreamConnection:
     def resumeProducing(self) -> None:
         self.blocked = False
         if self.exchange is not None:
-            self.exchange.client.flow()
+            self.exchange.drained(self)
 
     def stopProducing(self) -> None:
         """The connection is lost, which ``connectionLost`` says too."""
