@@ -66,6 +66,7 @@ class Engine:
     url: str  # for DOCKER_HOST
     ours: bool  # started for these tests: it may be stopped
     _keeper: Keeper
+    cgroup: str = ""  # the name of the control group that all its containers are in; "" if it is not ours
     _clients: list[docker.APIClient] = field(factory=list, init=False)
 
     def client(self) -> docker.APIClient:
@@ -73,6 +74,10 @@ class Engine:
         client = docker.APIClient(self.url, version="auto", timeout=120)
         self._clients.append(client)
         return client
+
+    def memory_cgroup(self) -> Path:
+        """The directory of that control group: of its memory controller, where each has a hierarchy of its own."""
+        return next(path for path in (Path("/sys/fs/cgroup/memory"), Path("/sys/fs/cgroup")) if path.is_dir()) / self.cgroup
 
     def stop(self) -> None:
         """End the engine in good order: it stops its containers (they get 3 s). Only where it is ours."""

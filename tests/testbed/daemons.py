@@ -103,6 +103,9 @@ def dockerd(place: Path, network: PrivateNetwork) -> Dockerd:
         "pidfile": str(place / "dockerd.pid"),
         "hosts": [url],
         "shutdown-timeout": 3,
+        # All containers in one control group, which tests can set limits to.
+        "exec-opts": ["native.cgroupdriver=cgroupfs"],
+        "cgroup-parent": f"/{network.name}",
         **network.settings,
     }
     configuration = place / "daemon.json"

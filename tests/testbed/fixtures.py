@@ -37,7 +37,7 @@ def keeper() -> Iterator[Keeper]:
 @pytest.fixture(scope="session")
 def engine(keeper: Keeper) -> Iterator[Engine]:
     """The Docker engine: ``url``, ``client()``, ``build_image(files, tag, labels)``."""
-    engine = Engine(str(keeper.facts["engine"]), bool(keeper.facts["ours"]), keeper)
+    engine = Engine(str(keeper.facts["engine"]), bool(keeper.facts["ours"]), keeper, str(keeper.facts["cgroup"]))
     yield engine
     engine.close()
 

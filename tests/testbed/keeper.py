@@ -29,6 +29,9 @@ from .errors import Unavailable
 from .network import PrivateNetwork
 
 
+CGROUPS = Path("/sys/fs/cgroup")
+
+
 def main() -> None:
     parser = argparse.ArgumentParser("tests.testbed.keeper")
     parser.add_argument("--private", action="store_true", help="start an engine even if there is one")
@@ -58,13 +61,15 @@ def _start(stack: ExitStack, private: bool, port: int) -> tuple[dict[str, Daemon
     place = Path(tempfile.mkdtemp(prefix="gct-", dir=_short_directory()))
     stack.callback(shutil.rmtree, place, ignore_errors=True)
     daemons: dict[str, Daemon] = {}
-    url = None if private else engine_there()
+    url, cgroup = None if private else engine_there(), ""
     if url is None:
         if os.geteuid() != 0:
             raise Unavailable("no Docker engine answers; set DOCKER_HOST, or run as root so that a private one can be started")
         network = PrivateNetwork.claim()
         stack.callback(network.release)
+        stack.callback(_remove_control_groups, network.name)
         stack.enter_context(_nothing_left_of(place))
+        cgroup = network.name
         url = f"unix://{place}/docker.sock"
         daemons["engine"] = dockerd(place, network)
     daemons["registry"] = registry(place, port)
@@ -74,7 +79,8 @@ def _start(stack: ExitStack, private: bool, port: int) -> tuple[dict[str, Daemon
     if "engine" in daemons:
         stack.callback(_end_containers, url)
     ours = "engine" in daemons
-    return daemons, {"engine": url, "ours": ours, "registry": f"127.0.0.1:{port}", "pid": os.getpid(), "place": str(place)}
+    facts = {"engine": url, "ours": ours, "registry": f"127.0.0.1:{port}", "pid": os.getpid(), "place": str(place)}
+    return daemons, {**facts, "cgroup": cgroup}
 
 
 def engine_there() -> str | None:
@@ -139,6 +145,16 @@ def _nothing_left_of(place: Path) -> Iterator[None]:
         mounted = [line.split()[1] for line in Path("/proc/self/mounts").read_text().splitlines()]
         for target in sorted((t for t in mounted if Path(t).is_relative_to(place)), reverse=True):
             subprocess.run(["umount", "--lazy", target], capture_output=True)
+
+
+def _remove_control_groups(name: str) -> None:
+    """Those that the engine put its containers' into; it takes away only the latter."""
+    for top in (*CGROUPS.glob(name), *CGROUPS.glob(f"*/{name}")):
+        for group in sorted((top, *(path for path in top.rglob("*") if path.is_dir())), reverse=True):
+            try:
+                group.rmdir()
+            except OSError as error:
+                print(f"the control group {group} stays: {error.strerror}", file=sys.stderr)
 
 
 def _read(path: Path) -> str:
