@@ -14,13 +14,14 @@ from twisted.python.failure import Failure
 from .. import events
 from ..core.keys import Key
 from ..errors import Refusal
+from ..incidents import report
 from ..interfaces import IManifest, IStackControl
 from . import health, views
 from .access import Access
 from .answers import Answer, Refused, document, text
-from .incidents import report
 from .patience import Result, asked_for, within
 from .routes import Call, Route
+from .webhooks import CLOSED, WEBHOOKS, Webhooks, receive
 
 _log = Logger(namespace="grandcentral.admin")
 
@@ -41,6 +42,7 @@ class Api:
     began: float
     workers: Callable[[], list[dict[str, Any]]] = list
     metrics: Callable[[], tuple[str, str]] = lambda: ("", "text/plain")
+    webhooks: Webhooks = CLOSED
 
     def now(self) -> views.Moment:
         return views.Moment(self.clock.seconds(), self.wall())
@@ -134,6 +136,11 @@ async def starts(api: Api, call: Call) -> Answer:
     return document({"starts": [views.start(one) for one in history]})
 
 
+async def webhook(api: Api, call: Call) -> Answer:
+    """A registry tells what was pushed to it."""
+    return receive(api.webhooks, call)
+
+
 def _key(call: Call) -> Key:
     name = call.path["name"]
     return Key(call.path["app"], "" if name == views.NO_NAME else name)
@@ -161,7 +168,7 @@ async def _carry_out(
         if failure.check(Refusal):
             _log.warn(events.ADMIN_LATE_FAILURE, verb=verb, key=key, why=failure.getErrorMessage())
         else:
-            report(failure, f"{verb} {key}")
+            report(_log, failure, f"{verb} {key}: {failure.getErrorMessage()}")
 
     try:
         return await within(seconds, work(), api.clock, late)
@@ -182,4 +189,5 @@ ROUTES: tuple[Route[Api], ...] = (
     Route("PUT", views.STACKS + "/{app}/{name}/pin", Access.TOKEN, pin),
     Route("DELETE", views.STACKS + "/{app}/{name}/pin", Access.TOKEN, unpin),
     Route("GET", views.STACKS + "/{app}/{name}/starts", Access.TOKEN, starts),
+    Route("POST", WEBHOOKS + "/{format}", Access.ANYBODY, webhook),  # with a secret of its own
 )

@@ -20,6 +20,7 @@ class Call:
     path: Mapping[str, str]
     query: Mapping[str, str]
     fields: Mapping[str, str]
+    body: bytes = b""
 
 
 @frozen

@@ -21,15 +21,18 @@ from twisted.web import http, resource, server
 from .. import events
 from ..core.keys import normalise_host
 from ..errors import Refusal
+from ..incidents import report
 from ..interfaces import IManifest, IStackControl
 from .access import Caller, check
 from .answers import Answer, Refused, bug, refusal, refused, text
 from .api import ROUTES, Api
 from .health import Checks
-from .incidents import report
 from .routes import Call, find
+from .webhooks import CLOSED, WEBHOOKS, Webhooks
 
 _log = Logger(namespace="grandcentral.admin")
+
+LONGEST = 1 << 20  # bytes of a request's body
 
 _ALWAYS = {
     "Cache-Control": "no-store",
@@ -47,6 +50,7 @@ class AdminSite(server.Site):
     :param clock: the clock of the stacks, and of everything that waits here.
     :param workers: what there is to say of each worker process.
     :param metrics: the text of /metrics and its media type.
+    :param webhooks: where notifications of registries go.
     """
 
     def __init__(
@@ -61,16 +65,56 @@ class AdminSite(server.Site):
         wall: Callable[[], float] = time.time,
         workers: Callable[[], list[dict[str, Any]]] = list,
         metrics: Callable[[], tuple[str, str]] = lambda: ("", "text/plain"),
+        webhooks: Webhooks = CLOSED,
     ) -> None:
-        api = Api(control, manifest, checks, version, clock, wall, clock.seconds(), workers, metrics)
-        super().__init__(_Everything(api, token), reactor=clock)
+        api = Api(control, manifest, checks, version, clock, wall, clock.seconds(), workers, metrics, webhooks)
+        super().__init__(_Everything(api, token), _BoundedRequest, reactor=clock, parsePOSTFormSubmission=False)
         self.noisy = False
 
     def log(self, request: http.Request) -> None:
-        """Who changed what is worth a line; who looked is not, unless somebody wants to know all."""
-        level = LogLevel.debug if request.method in (b"GET", b"HEAD") else LogLevel.info
+        """Who changed what is worth a line; who looked is not, unless somebody wants to know all.
+
+        Nor are notifications, unless they are refused: of most there is nothing to say, and the others are told of elsewhere.
+        """
+        notified = request.path.startswith(WEBHOOKS.encode()) and request.code < 300
+        level = LogLevel.debug if request.method in (b"GET", b"HEAD") or notified else LogLevel.info
         caller = getattr(request.getClientAddress(), "host", "this machine")
         _log.emit(level, events.ADMIN_CALL, caller=caller, call=_line(request), status=request.code)
+
+
+class _BoundedRequest(server.Request):
+    """twisted.web keeps all of a body before it asks us: here, no more than LONGEST of it. See RFC 9110, section 15.5.14."""
+
+    _length = 0
+    _refused = False
+
+    def gotLength(self, length: int | None) -> None:
+        super().gotLength(length)
+        if length is not None and length > LONGEST:
+            self._refuse()
+
+    def handleContentChunk(self, data: bytes) -> None:
+        self._length += len(data)
+        if self._length > LONGEST:
+            self._refuse()
+        else:
+            super().handleContentChunk(data)
+
+    def process(self) -> None:
+        """What had arrived when we hung up may have been the rest of it."""
+        if not self._refused:
+            super().process()
+
+    def _refuse(self) -> None:
+        """Hang up: who sends so much is not waited for."""
+        if self._refused:
+            return
+        self._refused = True
+        self.requestHeaders.removeHeader(b"expect")  # or the channel would say that it may come
+        answer = refused(Refused(413, "body-too-large", "The body is too large", f"A body may have {LONGEST} bytes here."))
+        head = f"HTTP/1.1 413 Content Too Large\r\nContent-Type: {answer.media_type}\r\nContent-Length: {len(answer.body)}\r\n"
+        self.channel.write(head.encode() + b"Connection: close\r\n\r\n" + answer.body)
+        self.channel.loseConnection()
 
 
 class _Everything(resource.Resource):
@@ -96,7 +140,8 @@ class _Everything(resource.Resource):
         segments = [segment.decode("utf-8", "replace") for segment in request.postpath or []]
         route, variables = find(ROUTES, request.method.decode("ascii", "replace"), segments)
         check(route.access, _caller(request), self._token)
-        return await route.serve(self._api, Call(variables, _query(request), _fields(request)))
+        assert request.content is not None
+        return await route.serve(self._api, Call(variables, _query(request), _fields(request), request.content.read()))
 
 
 def _apologise(failure: Failure, request: server.Request, over: Deferred[None]) -> Answer:
@@ -107,7 +152,7 @@ def _apologise(failure: Failure, request: server.Request, over: Deferred[None]) 
         return refusal(reason)
     if isinstance(reason, CancelledError) and over.called:
         return text("cancelled", 499)
-    return bug(report(failure, _line(request)))
+    return bug(report(_log, failure, f"{_line(request)}: {failure.getErrorMessage()}"))
 
 
 def _send(answer: Answer, request: server.Request, over: Deferred[None]) -> None:

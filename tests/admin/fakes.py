@@ -90,21 +90,21 @@ class Browser:
     clock: Clock
     control: FakeControl
 
-    def send(self, method: str, target: str, peer: IAddress = LOOPBACK, **fields: str) -> Exchange:
+    def send(self, method: str, target: str, peer: IAddress = LOOPBACK, body: bytes = b"", **fields: str) -> Exchange:
         """``fields`` are header fields, with "_" for "-"; without a host, it is "localhost:8081"."""
-        fields = {"host": "localhost:8081", **fields}
+        fields = {"host": "localhost:8081", **({"content-length": str(len(body))} if body else {}), **fields}
         head = "".join(f"{name.replace('_', '-')}: {value}\r\n" for name, value in fields.items())
         transport = StringTransport(peerAddress=peer)
         channel = self.site.buildProtocol(peer)
         channel.callLater = self.clock.callLater
         channel.makeConnection(transport)
         exchange = Exchange(channel, transport)
-        channel.dataReceived(f"{method} {target} HTTP/1.1\r\n{head}\r\n".encode())
+        channel.dataReceived(f"{method} {target} HTTP/1.1\r\n{head}\r\n".encode() + body)
         return exchange
 
-    def ask(self, method: str, target: str, peer: IAddress = LOOPBACK, **fields: str) -> Response:
+    def ask(self, method: str, target: str, peer: IAddress = LOOPBACK, body: bytes = b"", **fields: str) -> Response:
         """A request that is answered at once."""
-        exchange = self.send(method, target, peer, **fields)
+        exchange = self.send(method, target, peer, body, **fields)
         response = exchange.response()
         exchange.leave()
         return response
