@@ -1,7 +1,7 @@
 """The configuration: one TOML file, checked whole against one schema, as a frozen value."""
 
-from .configuration import Admin, Configuration, Docker, Gateway, Log, Registry
+from .configuration import Admin, Configuration, Docker, Gateway, Log, Registry, Webhooks
 from .effective import effective
 from .loading import load
 
-__all__ = ["Admin", "Configuration", "Docker", "Gateway", "Log", "Registry", "effective", "load"]
+__all__ = ["Admin", "Configuration", "Docker", "Gateway", "Log", "Registry", "Webhooks", "effective", "load"]

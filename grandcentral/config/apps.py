@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -10,13 +9,13 @@ from attrs import frozen
 
 from ..core.compose import SAMPLE, ComposeTemplate
 from ..core.keys import GIT_HASH, parse_pattern
-from ..core.model import App, IdlePolicy, ReadyPolicy, Template
+from ..core.model import App, IdlePolicy, ReadyPolicy, StackSpec, Template
 from ..core.problems import Invalid
 from ..core.procfile import CommandTemplate
-from . import compose, files, images
+from . import compose, files, images, sleeping
+from .app_table import APP_NAME, APPS, DOCKER, PROCESS, STATIC
 from .findings import Findings
 from .reading import Section
-from .schema import APP_NAME, APPS, DOCKER, PROCESS, STATIC
 from .templates import SingleImage
 
 Trouble = Iterator[tuple[str, str]]
@@ -50,7 +49,10 @@ def app(name: str, section: Section, findings: Findings, makers: Makers) -> App 
     backend = backend_of(section)
     for key, text in contradictions(section, backend):
         findings.wrong((*section.path, key) if key else section.path, text)
+    sleeping.check_rules(section, findings)
     template = _template(section, backend, findings, makers)
+    if template is not None and (spec := _sample(section, template, findings)):
+        sleeping.check_hooks(section, spec, findings)
     if backend is None:
         return None
     image = section["image"]
@@ -65,8 +67,14 @@ def app(name: str, section: Section, findings: Findings, makers: Makers) -> App 
         upstream=section["upstream"],
         address=section["address"] or "container",
         ready=_ready(section["ready"]),
-        idle=_idle(section["idle"]) if backend != STATIC else IdlePolicy(None, None),
+        idle=sleeping.idle_policy(section["idle"]) if backend != STATIC else IdlePolicy(None, None, None),
         start_within=section["start_within"],
+        before_stop=sleeping.hooks(section),
+        before_stop_within=section["before_stop_within"],
+        rules=sleeping.rules(section),
+        hours=section["hours"],
+        prewarm=section["prewarm"],
+        warm=section["warm"],
     )
 
 
@@ -91,7 +99,8 @@ def contradictions(section: Section, backend: str | None) -> Trouble:
         yield from _strangers(section, backend)
         yield from _hosts(section, backend)
         yield from _made_of(section, backend)
-    yield from _policies(section)
+    yield from _readiness(section["ready"])
+    yield from sleeping.contradictions(section, backend)
 
 
 def _strangers(section: Section, backend: str) -> Trouble:
@@ -159,12 +168,9 @@ def _images(section: Section) -> Trouble:
         yield "version", "needs an image, for a version exists if the registry has it: add image with {version} in its tag"
 
 
-def _policies(section: Section) -> Trouble:
-    ready, idle = section["ready"], section["idle"]
+def _readiness(ready: Section) -> Trouble:
     if ready["tcp"] and ready.given & {"http", "below"}:
         yield "ready", "asks for tcp and for an HTTP answer: remove tcp, or http and below"
-    if idle["pause"] != math.inf and idle["pause"] >= idle["stop"]:
-        yield "idle", "pauses no sooner than it stops: make pause shorter than stop, or remove it"
 
 
 # -- what it is made of -------------------------------------------------------------------------------------------------
@@ -174,32 +180,30 @@ def _ready(section: Section) -> ReadyPolicy:
     return ReadyPolicy(None if section["tcp"] else section["http"], section["within"], section["below"])
 
 
-def _idle(section: Section) -> IdlePolicy:
-    return IdlePolicy(*(None if section[key] == math.inf else section[key] for key in ("pause", "stop")))
-
-
 def _template(section: Section, backend: str | None, findings: Findings, makers: Makers) -> Template | None:
-    """None if there is none, or if it cannot be made; then ``findings`` has the reasons."""
+    """None if there is none, or if it cannot be read; then ``findings`` has the reasons."""
     if "compose" in section.given:
         return _from_compose(section, findings, makers) if section["compose"] and section["serves"] else None
-    template: Template | None = None
     environment = section["environment"] or {}
     if backend == PROCESS:
-        serves, command = section["serves"] or "web", section["command"]
-        template = makers.command(
-            {serves: command} if command else None, section["procfile"] or "Procfile", serves, environment
-        )
         _check_repository(section, findings)
+        serves, command = section["serves"] or "web", section["command"]
+        commands = {serves: command} if command else None
+        return makers.command(commands, section["procfile"] or "Procfile", serves, environment)
     service, _, port = (section["serves"] or "").partition(":")
     if backend == DOCKER and section["image"] and port:
-        template = SingleImage(section["image"], service, int(port), environment)
-    if template is not None:
-        try:
-            template.render(SAMPLE)
-        except Invalid as invalid:
-            for problem in invalid.problems:
-                findings.wrong((*section.path, *problem.place.split(".")), problem.text)
-    return template
+        return SingleImage(section["image"], service, int(port), environment)
+    return None
+
+
+def _sample(section: Section, template: Template, findings: Findings) -> StackSpec | None:
+    """What the template makes of a version; None if it cannot, and then ``findings`` has the reasons."""
+    try:
+        return template.render(SAMPLE)
+    except Invalid as invalid:
+        for problem in invalid.problems:
+            findings.wrong((*section.path, *problem.place.split(".")), problem.text)
+    return None
 
 
 def _check_repository(section: Section, findings: Findings) -> None:

@@ -54,6 +54,11 @@ class Registry:
 
 
 @frozen
+class Webhooks:
+    secret: str | None = field(repr=False, default=None)  # None: no notification is believed
+
+
+@frozen
 class Log:
     format: str  # "text" or "json"
     level: str  # as twisted.logger.LogLevel names them
@@ -70,11 +75,12 @@ class Configuration:
     gateway: Gateway
     admin: Admin
     limits: Limits
-    http: Mapping[str, float | int | tuple[Network, ...] | None]
+    http: Mapping[str, float | int | str | tuple[Network, ...] | None]
     log: Log
     docker: Docker
     registries: Mapping[str, Registry]
     apps: tuple[App, ...]
+    webhooks: Webhooks = Webhooks()
     warnings: tuple[Problem, ...] = ()
     sections: Mapping[str, Section | Mapping[str, Section]] = field(factory=dict, repr=False, eq=False)
     """The tables as read, for :func:`grandcentral.config.effective`."""

@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from .app_table import APPS
 from .apps import backend_of
 from .configuration import Configuration
-from .findings import dotted, quoted
+from .findings import bare, dotted, quoted
 from .reading import Section
-from .schema import APPS, TABLES, Setting, Table
+from .schema import TABLES
+from .setting import Setting, Table
 
 MASK = "********"
 
@@ -31,6 +33,8 @@ def _table(table: Table, configuration: Configuration) -> Iterator[str]:
 
 
 def _written(setting: Setting, value: Any) -> object:
+    if setting.many:
+        return [_nested(setting, each) for each in value]
     if isinstance(value, Section):
         return _nested(setting, value)
     written = setting.kind.write(value)
@@ -41,7 +45,8 @@ def _written(setting: Setting, value: Any) -> object:
 
 def _nested(setting: Setting, section: Section) -> Mapping[str, object]:
     left_out = ("http", "below") if section.values.get("tcp") else ("tcp",)
-    return {each.key: each.kind.write(section[each.key]) for each in setting.fields if each.key not in left_out}
+    there = (each for each in setting.fields if section[each.key] is not None and each.key not in left_out)
+    return {each.key: each.kind.write(section[each.key]) for each in there}
 
 
 def toml(value: Any) -> str:
@@ -51,7 +56,7 @@ def toml(value: Any) -> str:
     if isinstance(value, bool):
         return "true" if value else "false"
     if isinstance(value, Mapping):
-        inner = ", ".join(f"{dotted((key,))} = {toml(each)}" for key, each in value.items())
+        inner = ", ".join(f"{bare(key)} = {toml(each)}" for key, each in value.items())
         return f"{{ {inner} }}" if inner else "{}"
     if isinstance(value, list | tuple):
         return f"[{', '.join(map(toml, value))}]"

@@ -6,7 +6,8 @@ from collections.abc import Mapping
 
 from .findings import Findings
 from .reading import did_you_mean
-from .schema import TABLES, Setting
+from .schema import TABLES
+from .setting import Setting
 
 PREFIX = "GRANDCENTRAL_"
 

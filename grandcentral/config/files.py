@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import stat
 from pathlib import Path
 
@@ -39,3 +40,16 @@ def is_repository(path: Path) -> bool:
         return (path / ".git").exists() or (path / "HEAD").is_file()
     except OSError as error:
         raise ValueError(f"{path} cannot be read: {error.strerror or error}") from None
+
+
+def is_cgroup(path: Path) -> bool:
+    """Whether it is the directory of a control group: of version 1 or 2, both have the list of processes (cgroups(7))."""
+    try:
+        return (path / "cgroup.procs").is_file()
+    except OSError:
+        return False
+
+
+def memory() -> int:
+    """Bytes of memory that this machine has."""
+    return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")

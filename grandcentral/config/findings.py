@@ -5,14 +5,16 @@ from __future__ import annotations
 import json
 import re
 import tomllib
+from collections import Counter
 from collections.abc import Iterable, Mapping
 
 from attrs import Factory, define
 
 from ..core.problems import Problem
 
-Path = tuple[str, ...]
-"""Names of tables and a key, from the outside in: ("apps", "quepid", "host")."""
+Path = tuple[str | int, ...]
+"""Names of tables and a key, from the outside in: ("apps", "quepid", "host"). A number is that of a table in a list of them,
+the first being 1: ("apps", "quepid", "requests", 1, "path")."""
 
 _BARE = re.compile(r"[A-Za-z0-9_-]+", re.ASCII)
 
@@ -31,11 +33,13 @@ _TOKEN = re.compile(
 
 
 def lines(text: str) -> dict[Path, int]:
-    """The line of each table and key of a valid TOML document, except of keys inside inline tables."""
+    """The line of each table and key of a valid TOML document, except of keys inside inline tables, and of lists of tables in
+    lists of tables."""
     found: dict[Path, int] = {}
     table: Path = ()
     keys: list[str] = []
-    line, depth = 1, 0
+    line, depth, brackets = 1, 0, 0
+    lists: Counter[Path] = Counter()
     in_value = False
     for token in _TOKEN.finditer(text):
         kind = token.lastgroup
@@ -46,9 +50,17 @@ def lines(text: str) -> dict[Path, int]:
             keys.append(tomllib.loads(f"key = {token[0]}")["key"])
         elif kind == "bare":
             keys.append(token[0])
+        elif kind == "open":
+            brackets += 1
         elif kind == "close" and keys:
             table, keys = tuple(keys), []
             found.setdefault(table, line)
+            if brackets == 2:
+                lists[table] += 1
+                table = (*table, lists[table])
+                found[table] = line
+        elif kind == "newline":
+            brackets = 0
         elif kind == "equals":
             found.setdefault((*table, *keys), line)
             in_value, keys = True, []
@@ -57,8 +69,13 @@ def lines(text: str) -> dict[Path, int]:
 
 
 def dotted(path: Path) -> str:
-    """As TOML writes it: registries."registry.example.com".insecure."""
-    return ".".join(name if _BARE.fullmatch(name) else quoted(name) for name in path)
+    """As TOML writes it: registries."registry.example.com".insecure; with numbers as in apps.quepid.requests[1].path."""
+    return "".join(f"[{name}]" if isinstance(name, int) else f".{bare(name)}" for name in path).removeprefix(".")
+
+
+def bare(name: str) -> str:
+    """A key as TOML writes it."""
+    return name if _BARE.fullmatch(name) else quoted(name)
 
 
 def quoted(text: str) -> str:

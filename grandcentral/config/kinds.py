@@ -16,6 +16,7 @@ from typing import Any
 from attrs import frozen
 
 from ..core.forwarding import UNIX
+from ..core.hours import Hours
 from ..core.keys import parse_pattern
 from ..core.model import Endpoint
 from ..core.units import DURATION_HELP, SIZE_HELP, format_duration, format_size, parse_duration, parse_size
@@ -102,6 +103,22 @@ def _integer_from_text(value: str) -> object:
     return int(value) if re.fullmatch("-?[0-9]{1,18}", value) else value
 
 
+def _rate(value: object, _: Surroundings) -> float:
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        raise ValueError(f"must be a number, not {called(value)}")
+    if not 0 <= value <= MOST_A_MINUTE:
+        raise ValueError(f"must be a number from 0 to {MOST_A_MINUTE}, not {value}")
+    return float(value)
+
+
+def _rate_from_text(value: str) -> object:
+    return float(value) if re.fullmatch(r"[0-9]{1,9}(\.[0-9]{1,9})?", value) else value
+
+
+MOST_A_MINUTE = 1_000_000
+RATE = Kind("number a minute", _rate, lambda rate: int(rate) if rate.is_integer() else rate, _rate_from_text)
+
+
 def _workers(value: object, surroundings: Surroundings) -> int | str:
     if value == "auto":
         return "auto"
@@ -145,15 +162,20 @@ def duration(never: bool = False, zero: bool = True) -> Kind:
     return Kind('duration or `"never"`' if never else "duration", read, write)
 
 
-def _size(value: object, _: Surroundings) -> int:
-    if isinstance(value, str):
-        value = parse_size(value)
-    if isinstance(value, bool) or not isinstance(value, int) or value < 1:
-        raise ValueError(f"must be a size: write {SIZE_HELP}")
-    return value
+def size(zero: bool = False) -> Kind:
+    """Bytes."""
+
+    def read(value: object, _: Surroundings) -> int:
+        if isinstance(value, str):
+            value = parse_size(value)
+        if isinstance(value, bool) or not isinstance(value, int) or value < (0 if zero else 1):
+            raise ValueError(f"must be a size: write {SIZE_HELP}{', or 0' if zero else ''}")
+        return value
+
+    return Kind("size", read, lambda size: size if str(size) == format_size(size) else format_size(size))
 
 
-SIZE = Kind("size", _size, lambda size: size if str(size) == format_size(size) else format_size(size))
+SIZE = size()
 
 
 def _path(value: object, surroundings: Surroundings) -> Path:
@@ -168,6 +190,7 @@ def _path(value: object, surroundings: Surroundings) -> Path:
 
 
 PATH = Kind("path", _path, str)
+DIRECTORY = Kind("path", lambda value, surroundings: str(_path(value, surroundings)))
 
 
 def _access_log(value: object, surroundings: Surroundings) -> str:
@@ -188,6 +211,8 @@ def several(kind: Kind, plural: str, empty: bool = False) -> Kind:
 
     return Kind(plural, read, lambda values: [kind.write(value) for value in values])
 
+
+HOURS_EXAMPLE = '"Mon-Fri 07:00-20:00 Europe/Berlin"'
 
 LISTEN = text("endpoint", lambda value: endpoints.parse(value).text, '"tcp:8080"')
 HOST = text("host pattern", lambda value: parse_pattern(value).text, '"{version}.review.example.com"')
@@ -233,3 +258,19 @@ def _variables(value: object, _: Surroundings) -> Mapping[str, str]:
 
 
 VARIABLES = Kind("table of strings", _variables, dict)
+
+
+def _commands(value: object, _: Surroundings) -> Mapping[str, str]:
+    if not isinstance(value, dict):
+        raise ValueError(f'must be a table of services, such as {{ db = "mariadb-dump …" }}, not {called(value)}')
+    for service, line in value.items():
+        try:
+            _text(line)
+        except ValueError as error:
+            raise ValueError(f"the command line of {service} {error}") from None
+    return dict(value)
+
+
+COMMANDS = Kind("table of command lines", _commands, dict)
+
+HOURS = Kind("opening hours", lambda value, _: Hours.parse(_text(value, HOURS_EXAMPLE)), lambda hours: hours.text)

@@ -13,8 +13,8 @@ from typing import cast
 from ..core.model import App, Limits
 from ..core.problems import Invalid, Problem
 from ..core.routing import conflicts
-from . import apps, endpoints, files
-from .configuration import Admin, Configuration, Docker, Gateway, Log, Registry
+from . import apps, endpoints, files, sleeping
+from .configuration import Admin, Configuration, Docker, Gateway, Log, Registry, Webhooks
 from .environment import overridden
 from .findings import Findings, lines
 from .kinds import Surroundings
@@ -69,12 +69,17 @@ def examine(
         findings.wrong(("gateway", "state"), "must be given, for HOME and XDG_STATE_HOME are not set")
     _check_listeners(tables, findings)
     token = _secret(tables["admin"], "token", findings, path)
+    secret = _secret(tables["webhooks"], "secret", findings, path)
     registries = _registries(cast("dict[str, Section]", sections["registries"]), findings, path)
     address = tables["docker"]["address"]
     described = {
         name: apps.with_defaults(section, address) for name, section in cast("dict[str, Section]", sections["apps"]).items()
     }
     found = _apps(described, findings, makers)
+    _check_pressure(tables["limits"], findings)
+    sleeping.check_warm(found, tables["limits"]["max_stacks"], findings)
+    if secret is None and not findings.fatal:
+        sleeping.check_pushes(found, findings)
     if findings.fatal:
         raise Invalid(findings.all)
     return Configuration(
@@ -87,6 +92,7 @@ def examine(
         docker=Docker(**tables["docker"].values),
         registries=registries,
         apps=found,
+        webhooks=Webhooks(secret),
         warnings=findings.all,
         sections={**sections, **tables, "apps": described},
     )
@@ -117,6 +123,21 @@ def _check_listeners(tables: Mapping[str, Section], findings: Findings) -> None:
     for (_, first), (place, second) in combinations(listeners, 2):
         if first.collides(second):
             findings.wrong(place, f'"{second.text}" cannot be listened on beside "{first.text}": choose another')
+
+
+def _check_pressure(limits: Section, findings: Findings) -> None:
+    group, wanted = limits["memory_cgroup"], limits["memory_min_free"]
+    if group is not None and not files.is_cgroup(Path(group)):
+        findings.wrong(
+            ("limits", "memory_cgroup"),
+            f"{group} is not the directory of a control group on this machine: write one below /sys/fs/cgroup",
+        )
+    if group is not None and not wanted:
+        findings.doubtful(("limits", "memory_cgroup"), "is of no use, for memory is not looked at: add memory_min_free")
+    if wanted >= (there := files.memory()):
+        findings.wrong(
+            ("limits", "memory_min_free"), f"is more than this machine has, {there} bytes: nothing would be left awake"
+        )
 
 
 def _secret(section: Section, key: str, findings: Findings, path: Path) -> str | None:

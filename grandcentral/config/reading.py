@@ -11,7 +11,7 @@ from attrs import evolve, frozen
 from . import schema
 from .findings import Findings, Path, dotted
 from .kinds import Surroundings, called
-from .schema import Setting, Table
+from .setting import Setting, Table
 
 
 @frozen
@@ -67,6 +67,8 @@ class Reading:
         return Section(path, values, frozenset(given))
 
     def _value(self, path: Path, setting: Setting, given: Mapping[str, object]) -> Any:
+        if setting.many:
+            return self._list(path, setting, given.get(setting.key, []))
         if setting.fields:
             return self._nested(path, setting, given.get(setting.key, {}))
         if setting.key not in given:
@@ -86,6 +88,18 @@ class Reading:
                 self.findings.wrong(path, str(error))
                 given = {}
         return self.section(path, setting.fields, given, setting.later)
+
+    def _list(self, path: Path, setting: Setting, given: object) -> tuple[Section, ...]:
+        """One by itself needs no brackets, as elsewhere."""
+        if isinstance(given, dict):
+            return (self.section(path, setting.fields, given, setting.later),)
+        found = []
+        for number, each in enumerate(given if isinstance(given, list) else [given], 1):
+            if isinstance(each, dict):
+                found.append(self.section((*path, number), setting.fields, each, setting.later))
+            else:
+                self.findings.wrong(path, f"must be tables, [[{dotted(path)}]], not {called(each)}")
+        return tuple(found)
 
     def _unknown(self, path: Path, given: Iterable[str], known: list[str], later: Mapping[str, str]) -> None:
         what = "key" if path else "table"

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from .effective import toml
-from .schema import TABLES, Setting, Table
+from .schema import TABLES
+from .setting import Setting, Table
 
 _INTRODUCTION = """\
 # The configuration
@@ -36,6 +37,21 @@ from right to left, with dots: `{{app}}.{{user}}.example.com` makes `blog.alice.
 
 With `version = "git-hash"`, short and long forms of one commit are one version. A short form that several known commits
 begin with is answered with 409 and what it could be, unless it is itself the whole name of one of them.
+
+## How a stack sleeps
+
+| depth | set by | what is left of it | how the next request wakes it |
+|---|---|---|---|
+| paused | `idle.pause` | everything, frozen in memory | goes on where it was, in milliseconds |
+| stopped | `idle.stop`, `idle.max_age`, lack of memory or places | containers or work tree, with data | started again, but no loaders |
+| removed | `idle.remove`, lack of disk | named volumes, but for disposable ones | made anew, loaders and all |
+
+A stack is never put to sleep while a request is in flight, a stream is used, or a lease holds that the application has asked
+for; nor while it is pinned. Before it is stopped, its `before_stop` commands are run.
+
+Unless an app says otherwise by `requests` or `wakes`, what a person or a program asks for wakes a stack: a page, a form that
+is sent, `curl`. What goes on without anybody does not: what an open page asks for by itself, favicons, crawlers, link
+previews, monitors. They get a 503 that says that the stack is asleep. Every request keeps alive a stack that is awake.
 """
 
 
@@ -54,7 +70,7 @@ def _table(table: Table) -> Iterator[str]:
     yield from _rows(table.settings, by_backend)
     for setting in table.settings:
         if setting.fields:
-            yield from (f"### `{setting.key}`", "", f"`{setting.key} = {{ {_example(setting)} }}`", "")
+            yield from (f"### `{setting.key}`", "", *_example(setting), "")
             yield from _rows(setting.fields, False)
 
 
@@ -77,5 +93,8 @@ def _default(setting: Setting) -> str:
     return "none" if setting.default is None else f"`{toml(setting.kind.write(setting.default))}`"
 
 
-def _example(setting: Setting) -> str:
-    return ", ".join(f"{field.key} = {toml(field.kind.write(field.default))}" for field in setting.fields if field.key != "tcp")
+def _example(setting: Setting) -> tuple[str, ...]:
+    if setting.example:
+        return ("```toml", *setting.example.splitlines(), "```")
+    there = (field for field in setting.fields if field.key != "tcp")
+    return (f"`{setting.key} = {{ {', '.join(f'{each.key} = {toml(each.kind.write(each.default))}' for each in there)} }}`",)

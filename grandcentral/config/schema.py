@@ -6,84 +6,31 @@ A long module, since it is one list with the words of the reference in it.
 
 from __future__ import annotations
 
-import math
 import re
-from collections.abc import Callable, Mapping
-from typing import Any
 
-from attrs import frozen
-
-from ..core.compose.keys import FLAGS
-from ..core.keys import GIT_HASH, NAME
-from ..core.model import App, IdlePolicy, Limits, ReadyPolicy
+from ..core.model import App, Limits
+from .app_table import ADDRESS, APPS
 from .kinds import (
     ACCESS_LOG,
     BOOLEAN,
-    HOST,
+    DIRECTORY,
     LISTEN,
     NETWORK,
     PATH,
+    RATE,
     SIZE,
-    UPSTREAM,
     URL,
-    VARIABLES,
     WORKERS,
-    Kind,
     choice,
     duration,
     integer,
     matching,
     several,
+    size,
     text,
 )
+from .setting import Setting, Table
 
-STATIC, PROCESS, DOCKER = "static", "process", "docker"
-
-
-@frozen
-class Setting:
-    """One key. ``default`` is a value as read; None: there is none, or it follows from the surroundings, as ``otherwise`` says.
-
-    ``instead`` is a key that says the same in another way: only one of the two can be given. ``backends`` are those of apps
-    that the key means something to, () being all. A setting with ``fields`` is a table, for which ``shorthand`` makes one
-    out of a string.
-    """
-
-    key: str
-    kind: Kind
-    doc: str
-    default: Any = None
-    otherwise: str = ""
-    secret: bool = False
-    instead: str = ""
-    backends: tuple[str, ...] = ()
-    fields: tuple[Setting, ...] = ()
-    shorthand: Callable[[str], dict[str, object]] | None = None
-    later: Mapping[str, str] = {}  # as of a Table
-
-
-@frozen
-class Table:
-    """A table, or with ``each`` a table of tables, whose names stand for what ``each`` says. ``later`` are keys of versions to
-    come: key -> what to do without it."""
-
-    name: str
-    doc: str
-    settings: tuple[Setting, ...]
-    each: str = ""
-    environment: bool = False
-    later: Mapping[str, str] = {}
-
-    def setting(self, key: str) -> Setting:
-        return next(setting for setting in self.settings if setting.key == key)
-
-
-# A URL path with a query, of printable ASCII (RFC 9112 section 3.2.1, origin form).
-_REQUEST_TARGET = matching("path of a URL", r"/[!-~]*", 'is not the path of a URL: write one such as "/up"')
-_SERVICE = matching(
-    "service or service:port", r"[A-Za-z0-9._-]+(:[0-9]{1,5})?", 'is no service: write one such as "web:3000" or "web"'
-)
-_ADDRESS = choice("container", "published")
 _DOCKER_HOST = matching(
     "URL of an engine",
     r"(unix:///|tcp://|https?://)[!-~]+",
@@ -93,24 +40,7 @@ _INSTANCE = matching(
     "name", r"[a-z0-9][a-z0-9_.-]{0,62}", "is no name: write at most 63 lower-case letters, digits, and inner . _ -"
 )
 
-_LIMITS, _READY, _IDLE = Limits(), ReadyPolicy(), IdlePolicy()
-_APP = App("", "")
-
-
-def ready_table(text: str) -> dict[str, object]:
-    """What ``ready = "tcp"`` and ``ready = "/up"`` are short for."""
-    if text != "tcp" and not text.startswith("/"):
-        raise ValueError(f'"{text}" is neither "tcp" nor the path of a URL such as "/up"')
-    return {"tcp": True} if text == "tcp" else {"http": text}
-
-
-def idle_table(text: str) -> dict[str, object]:
-    """What ``idle = "30m"`` is short for."""
-    return {"stop": text}
-
-
-def _never(seconds: float | None) -> float:
-    return math.inf if seconds is None else seconds
+_LIMITS = Limits()
 
 
 GATEWAY = Table(
@@ -177,10 +107,10 @@ DOCKER_TABLE = Table(
         ),
         Setting(
             "address",
-            _ADDRESS,
+            ADDRESS,
             "How stacks are reached: at the address of the container, or at a port of the loopback interface"
             " that the engine chooses (where the gateway has no route to containers).",
-            _APP.address,
+            App("", "").address,
         ),
     ),
     environment=True,
@@ -204,12 +134,34 @@ REGISTRIES = Table(
     each="the registry's host, with its port if it has one",
 )
 
+WEBHOOKS = Table(
+    "webhooks",
+    "Notifications of image registries, about what was pushed: on the admin listener. See `prewarm` of an app.",
+    (
+        Setting(
+            "secret",
+            text(),
+            "What the registry signs its notifications with, or sends along.",
+            secret=True,
+            instead="secret_file",
+        ),
+        Setting(
+            "secret_file", PATH, "File that holds the secret. Without either, no notification is believed.", instead="secret"
+        ),
+    ),
+    environment=True,
+)
+
 LIMITS = Table(
     "limits",
     "How much there may be of what.",
     (
         Setting(
-            "max_stacks", integer(1), "Stacks that may exist at once, starting and stopping ones included.", _LIMITS.max_stacks
+            "max_stacks",
+            integer(1),
+            "Stacks that may run at once, paused, starting and stopping ones included. Stopped ones, of which only the data is "
+            "left, do not count.",
+            _LIMITS.max_stacks,
         ),
         Setting("min_uptime", duration(), "A stack younger than this never gives way to another.", _LIMITS.min_uptime),
         Setting("queue_timeout", duration(), "How long a new stack waits for a place.", _LIMITS.queue_timeout),
@@ -222,9 +174,47 @@ LIMITS = Table(
             "A stream (WebSocket, event stream) silent for longer than this no longer keeps its stack awake.",
             _LIMITS.max_stream_idle,
         ),
+        Setting(
+            "max_starting",
+            integer(0),
+            "Stacks that may be starting at once; the next ones wait in the queue. 0: as many as `max_stacks`.",
+            _LIMITS.max_starting,
+        ),
+        Setting(
+            "starts_per_client",
+            RATE,
+            "Starts a minute that one client address may cause; what is beyond gets a 429. 0: no limit.",
+            _LIMITS.starts_per_client,
+        ),
+        Setting(
+            "max_lease",
+            duration(),
+            "The longest time for which an application can ask to be kept awake; what it asks beyond that is cut short.",
+            _LIMITS.max_lease,
+        ),
+        Setting(
+            "memory_min_free",
+            size(zero=True),
+            "While less memory than this is free, idle stacks are stopped, and new ones wait. 0: memory is not looked at.",
+            _LIMITS.memory_min_free,
+        ),
+        Setting(
+            "memory_cgroup",
+            DIRECTORY,
+            "Directory of the control group whose limit bounds the stacks' memory, such as "
+            "`/sys/fs/cgroup/system.slice/docker.service`.",
+            _LIMITS.memory_cgroup,
+            otherwise="that of the gateway",
+        ),
+        Setting(
+            "disk_min_free",
+            size(zero=True),
+            "While less disk than this is free, stopped stacks are removed, and images that nobody needs. 0: disks are not "
+            "looked at.",
+            _LIMITS.disk_min_free,
+        ),
     ),
     environment=True,
-    later={"memory_min_free": "remove it; max_stacks bounds the memory that stacks take"},
 )
 
 HTTP = Table(
@@ -256,6 +246,25 @@ HTTP = Table(
         Setting("pool_size", integer(0), "Unused connections that are kept for each stack.", 128),
         Setting("grace", duration(), "How long requests may take to finish when the gateway stops.", 30.0),
         Setting("buffer", SIZE, "What is read ahead of what can be passed on, each way; then reading pauses.", 65536),
+        Setting(
+            "max_held_body",
+            size(zero=True),
+            "Largest body of a request that is held for a start; what is beyond gets a 413. 0: no limit.",
+            64 * 1024 * 1024,
+        ),
+        Setting("spool_above", SIZE, "A held body larger than this waits in a file; a smaller one waits in memory.", 64 * 1024),
+        Setting(
+            "max_held_bodies",
+            SIZE,
+            "All those files together; when they take more, clients wait until they may send on.",
+            1024 * 1024 * 1024,
+        ),
+        Setting(
+            "spool_directory",
+            DIRECTORY,
+            "Directory for those files. None of them has a name, so that nothing is left behind.",
+            otherwise="where the system keeps temporary files",
+        ),
         Setting("max_request_line", SIZE, "Longest request line.", 16384),
         Setting("max_field", SIZE, "Longest header field.", 16384),
         Setting("max_head", SIZE, "Longest head of a request or response.", 65536),
@@ -321,132 +330,6 @@ LOG = Table(
     environment=True,
 )
 
-_READY_FIELDS = (
-    Setting("http", _REQUEST_TARGET, "Path that is asked for, with the public host.", _READY.http),
-    Setting("below", integer(101, 600), "Any status below this one is an answer.", _READY.below),
-    Setting("tcp", BOOLEAN, "Ask nothing: an accepted connection is enough.", False),
-    Setting("within", duration(zero=False), "How long it may take from running to ready.", _READY.within),
-)
-_IDLE_FIELDS = (
-    Setting(
-        "pause",
-        duration(never=True, zero=False),
-        "Frozen after this long without use: it keeps its memory and wakes in milliseconds.",
-        _never(_IDLE.pause),
-    ),
-    Setting("stop", duration(never=True, zero=False), "Stopped after this long without use.", _never(_IDLE.stop)),
-)
-_READY_KIND = text('path, `"tcp"` or table', example='"/up"')
-_IDLE_KIND = text('duration, `"never"` or table', example='"30m"')
+TABLES = (GATEWAY, ADMIN, LIMITS, HTTP, LOG, DOCKER_TABLE, REGISTRIES, WEBHOOKS, APPS)
 
-_STARTED = (PROCESS, DOCKER)
-
-APPS = Table(
-    "apps",
-    "An app: what is behind a host, or behind a family of hosts with a version in their names. What runs it follows from what "
-    "it is made of: `upstream` is something that always runs elsewhere, `git` is run as child processes, `compose` and `image` "
-    "by Docker.",
-    (
-        Setting(
-            "host",
-            several(HOST, "host pattern, or list of them"),
-            "The hosts it answers to: `docs.example.com`, `{version}.review.example.com`, "
-            "`pr-{version}.example.com`, `{app}.{user}.example.com`, `*.example.com`, or `*` for all that "
-            "nobody else claims.",
-            otherwise="must be given",
-        ),
-        Setting(
-            "version",
-            choice(GIT_HASH, NAME),
-            "What the variables of `host` stand for: a commit in 7 to 40 hex digits, or any name that a DNS "
-            "label can be. Not given: the app has one version.",
-            backends=_STARTED,
-        ),
-        Setting("upstream", UPSTREAM, "Where it always runs.", backends=(STATIC,)),
-        Setting("git", PATH, "A local Git repository; each commit is a version.", backends=(PROCESS,)),
-        Setting(
-            "command",
-            text(),
-            "Command line that serves a commit on `$PORT`, run by a shell in its work tree.",
-            backends=(PROCESS,),
-            instead="procfile",
-        ),
-        Setting(
-            "procfile",
-            text(),
-            "Path, in the repository, of a Procfile that has the commands.",
-            otherwise="`Procfile`, where there is no `command`",
-            backends=(PROCESS,),
-            instead="command",
-        ),
-        Setting("compose", PATH, "The Compose file that describes a stack.", backends=(DOCKER,)),
-        Setting(
-            "image",
-            text(),
-            "The image of a version, its tag with `{version}` in it. The version exists if the registry has it.",
-            backends=(DOCKER,),
-        ),
-        Setting("tag", text(), "The tag, where `image` has none: `sha-{version}`.", backends=(DOCKER,)),
-        Setting(
-            "serves",
-            _SERVICE,
-            "The service that answers requests, and its port: `web:3000`. For `git`, the name in the Procfile.",
-            otherwise="`web` for `git`; else it must be given",
-            backends=_STARTED,
-        ),
-        Setting(
-            "ready",
-            _READY_KIND,
-            'When a stack that runs counts as ready: `"/up"`, `"tcp"`, or a table.',
-            otherwise='`"/"`',
-            fields=_READY_FIELDS,
-            shorthand=ready_table,
-        ),
-        Setting(
-            "idle",
-            _IDLE_KIND,
-            'When a stack goes to sleep: `"30m"`, `"never"`, or a table.',
-            otherwise='`"30m"`',
-            fields=_IDLE_FIELDS,
-            shorthand=idle_table,
-            later={"remove": "remove it; what is stopped is removed as well"},
-            backends=_STARTED,
-        ),
-        Setting(
-            "start_within",
-            duration(zero=False),
-            "How long a start may take until everything runs: pulls, health checks and loaders.",
-            _APP.start_within,
-            backends=_STARTED,
-        ),
-        Setting("address", _ADDRESS, "As in `[docker]`, for this app.", otherwise="that of `[docker]`", backends=(DOCKER,)),
-        Setting(
-            "environment",
-            VARIABLES,
-            "Environment variables of the processes of `git`, and of an `image` without `compose`: "
-            "`${VERSION}` and its like are put into their values. With `compose`, what `${…}` in the Compose"
-            " file can name.",
-            backends=_STARTED,
-            secret=True,
-        ),
-        Setting(
-            "allow",
-            several(choice(*sorted(FLAGS)), "list of permissions", empty=True),
-            "What the Compose file may use although it opens the host to the stack: see the reference of Compose keys.",
-            (),
-            backends=(DOCKER,),
-        ),
-    ),
-    each="the app's name, which keys, labels and logs have",
-    later={
-        "listen": "apps behind ports of their own come later; give the app a host",
-        "provisioned": "remove it, and say by version and image which stacks may exist",
-        "redirect": "remove it",
-        "before_stop": "remove it",
-    },
-)
-
-TABLES = (GATEWAY, ADMIN, LIMITS, HTTP, LOG, DOCKER_TABLE, REGISTRIES, APPS)
-
-APP_NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,62}", re.ASCII)
 REGISTRY_NAME = re.compile(r"[a-z0-9]([a-z0-9.-]*[a-z0-9])?(:[0-9]{1,5})?|\[[0-9a-f:.]+\](:[0-9]{1,5})?", re.ASCII)

@@ -12,6 +12,11 @@ from collections.abc import Callable, Iterable, Mapping
 from attrs import field, frozen
 
 
+def _in_order(words: frozenset[str] | None) -> str:
+    """For ``repr``: the same in every process, as the order of a set is not."""
+    return repr(None if words is None else sorted(words))
+
+
 @frozen
 class Rule:
     """One rule of an app; a request matches if it matches all that is said. None says nothing.
@@ -19,10 +24,10 @@ class Rule:
     The first rule that matches and answers a question decides it; where none does, the defaults do.
     """
 
-    methods: frozenset[str] | None = None  # "GET"
+    methods: frozenset[str] | None = field(default=None, repr=_in_order)  # "GET"
     path: str | None = None  # with * for any characters: "/api/*"; compared without the query
-    mode: frozenset[str] | None = None  # Sec-Fetch-Mode: "navigate", "cors", "no-cors", "websocket"
-    dest: frozenset[str] | None = None  # Sec-Fetch-Dest: "document", "empty", "image"
+    mode: frozenset[str] | None = field(default=None, repr=_in_order)  # Sec-Fetch-Mode: "navigate", "cors", "websocket"
+    dest: frozenset[str] | None = field(default=None, repr=_in_order)  # Sec-Fetch-Dest: "document", "empty", "image"
     accept: str | None = None  # a media type that the Accept field names
     user_agent: str | None = None  # a part of the User-Agent field, in any case
     wakes: bool | None = None

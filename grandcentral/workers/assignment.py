@@ -14,7 +14,7 @@ from attrs import evolve, field, frozen
 
 from .. import __version__
 from ..config import Configuration
-from ..config.configuration import Admin
+from ..config.configuration import Admin, Webhooks
 from ..core.model import App
 
 FIRST_DESCRIPTOR = 3  # the listening sockets of a worker are open from here on, in the order of ``gateway.listen``
@@ -28,11 +28,12 @@ class Assignment:
     workers: int  # how many there are
     configuration: Configuration
     log_file: str | None = None  # None: standard output
+    secret: bytes = field(repr=False, default=b"")  # of which the tokens of stacks are made (core.leases.token)
     digest: str = field(init=False)
 
     @digest.default
     def _digest_default(self) -> str:
-        told = repr((__version__, self.workers, self.configuration, self.log_file))
+        told = repr((__version__, self.workers, self.configuration, self.log_file, self.secret))
         return hashlib.sha256(told.encode()).hexdigest()
 
     @property
@@ -56,6 +57,7 @@ def control(state: Path) -> Path:
 
 
 def for_workers(configuration: Configuration) -> Configuration:
-    """Without secrets, and without what only the gateway needs: how hosts are routed, and how HTTP is spoken."""
-    apps = tuple(App(app.name, app.backend, app.hosts, app.version) for app in configuration.apps)
-    return evolve(configuration, admin=Admin(""), registries={}, apps=apps, warnings=(), sections={})
+    """Without secrets, and without what only the gateway needs: how hosts are routed, which requests wake, and how
+    HTTP is spoken."""
+    apps = tuple(App(app.name, app.backend, app.hosts, app.version, rules=app.rules) for app in configuration.apps)
+    return evolve(configuration, admin=Admin(""), registries={}, webhooks=Webhooks(), apps=apps, warnings=(), sections={})

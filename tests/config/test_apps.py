@@ -12,6 +12,7 @@ from grandcentral.core.procfile import CommandTemplate
 
 from .support import configure, problems
 
+DAY = 86400.0
 STATIC = {"host": "docs.example.com", "upstream": "127.0.0.1:9001"}
 GIT = {"host": "{version}.example.com", "version": "git-hash", "git": "src/myrepo", "command": "./serve"}
 IMAGE = {"host": "{version}.example.com", "version": "name", "image": "r.example.com/i:{version}", "serves": "web:3000"}
@@ -108,9 +109,11 @@ def test_ready(place: Path, ready: str, policy: ReadyPolicy) -> None:
     ("idle", "policy"),
     [
         ('"1h"', IdlePolicy(None, 3600.0)),
-        ('"never"', IdlePolicy(None, None)),
+        ('"never"', IdlePolicy(None, None, 7 * DAY)),
         ('{ pause = "5m" }', IdlePolicy(300.0, 1800.0)),
         ('{ pause = "5m", stop = "never" }', IdlePolicy(300.0, None)),
+        ('{ pause = "5m", stop = "1h", remove = "2d", max_age = "1d" }', IdlePolicy(300.0, 3600.0, 2 * DAY, DAY)),
+        ('{ remove = "never" }', IdlePolicy(None, 1800.0, None)),
         ("", IdlePolicy()),
     ],
 )
@@ -201,7 +204,6 @@ def test_start_within(place: Path) -> None:
         (COMPOSE, {"comopse": "'x'"}, 'apps.app.comopse: is no key of the configuration; did you mean "compose"?'),
         (GIT, {"idle": "{ pause = '1h', stop = '5m' }"}, "apps.app.idle: pauses no sooner than it stops"),
         (GIT, {"idle": "{ pause = '1h' }"}, "apps.app.idle: pauses no sooner than it stops"),
-        (GIT, {"idle": "{ remove = '7d' }"}, "apps.app.idle.remove: is not in this version yet: "),
         (GIT, {"idle": "'soon'"}, 'apps.app.idle.stop: "soon" is not a duration'),
         (GIT, {"idle": "5"}, 'apps.app.idle: must be a string, such as "30m", not a number'),
         (GIT, {"ready": "'up'"}, 'apps.app.ready: "up" is neither "tcp" nor the path of a URL such as "/up"'),

@@ -7,13 +7,13 @@ from pathlib import Path
 
 from attrs import evolve
 
-from grandcentral.config import Configuration, effective
+from grandcentral.config import Configuration, Webhooks, effective
 
 from .support import configure
 from .test_loading import EXAMPLE
 
 MORE = (
-    EXAMPLE
+    EXAMPLE.replace("[limits]\n", "[limits]\nstarts_per_client = 2.5\ndisk_min_free = 0\n")
     + """
 [apps.image]
 host = ["{version}.a.example.com", "{version}.b.example.com"]
@@ -24,6 +24,19 @@ serves = "web:80"
 ready = "tcp"
 idle = "never"
 environment = { SECRET_KEY = "hush-hush" }
+wakes = "any"
+hours = "Mon-Fri 07:00-20:00 Europe/Berlin"
+before_stop = { web = "save \\"all\\" > /data/x" }
+prewarm = "pull"
+warm = ["main", "pr-1"]
+[[apps.image.requests]]
+path = "/poll"
+methods = "GET"
+wakes = false
+keeps_alive = false
+[[apps.image.requests]]
+mode = ["navigate", "websocket"]
+wakes = true
 [apps.proc]
 host = "{version}.p.example.com"
 version = "git-hash"
@@ -34,6 +47,8 @@ password = "hush-hush"
 [http]
 trusted_proxies = "10.0.0.0/8"
 max_head = 1001
+[webhooks]
+secret = "hush-hush"
 """
 )
 
@@ -42,7 +57,7 @@ def comparable(configuration: Configuration) -> Configuration:
     """Without what is masked, and what is never equal: templates that read files."""
     apps = tuple(evolve(app, template=None) for app in configuration.apps)
     registries = {name: evolve(registry, password=None) for name, registry in configuration.registries.items()}
-    return evolve(configuration, apps=apps, registries=registries)
+    return evolve(configuration, apps=apps, registries=registries, webhooks=Webhooks())
 
 
 def test_it_loads_to_the_same_again(place: Path) -> None:
@@ -65,7 +80,18 @@ def test_defaults_are_filled_in_and_only_what_means_something_is_there(place: Pa
         "ready": {"http": "/", "below": 500, "within": "2m"},
     }
     assert document["apps"]["myrepo"]["serves"] == "web"
-    assert document["apps"]["myrepo"]["idle"] == {"pause": "never", "stop": "30m"}
+    assert document["apps"]["myrepo"]["idle"] == {"pause": "never", "stop": "30m", "remove": "7d", "max_age": "never"}
+
+
+def test_what_is_said_of_sleep_is_said_again(place: Path) -> None:
+    image = tomllib.loads(effective(configure(place, MORE)))["apps"]["image"]
+    assert image["requests"] == [
+        {"methods": ["GET"], "path": "/poll", "wakes": False, "keeps_alive": False},
+        {"mode": ["navigate", "websocket"], "wakes": True},
+    ]
+    assert (image["wakes"], image["prewarm"], image["warm"]) == ("any", "pull", ["main", "pr-1"])
+    assert image["before_stop"] == {"web": 'save "all" > /data/x'}
+    assert image["hours"] == "Mon-Fri 07:00-20:00 Europe/Berlin"
 
 
 def test_secrets_are_masked(place: Path) -> None:
@@ -73,5 +99,6 @@ def test_secrets_are_masked(place: Path) -> None:
     assert "hush" not in text
     document = tomllib.loads(text)
     assert document["admin"]["token"] == "********"
+    assert document["webhooks"]["secret"] == "********"
     assert document["apps"]["image"]["environment"] == {"SECRET_KEY": "********"}
     assert document["registries"]["r.example.com"]["password"] == "********"

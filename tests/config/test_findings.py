@@ -32,6 +32,14 @@ after.dotted."quoted key" = 1
 [ apps . docs ]
 'h' = "a\\"]b"
 z = 1
+[[apps.docs.requests]]
+path = "/[[a]]"
+[[ apps . docs . requests ]]  # [[again]]
+path = 1
+modes = [["x"], [
+]]
+[apps."[x]"]
+y = 1
 '''
 
 
@@ -49,6 +57,14 @@ def test_every_table_and_key_has_its_line() -> None:
         ("apps", "docs"): 18,
         ("apps", "docs", "h"): 19,
         ("apps", "docs", "z"): 20,
+        ("apps", "docs", "requests"): 21,
+        ("apps", "docs", "requests", 1): 21,
+        ("apps", "docs", "requests", 1, "path"): 22,
+        ("apps", "docs", "requests", 2): 23,
+        ("apps", "docs", "requests", 2, "path"): 24,
+        ("apps", "docs", "requests", 2, "modes"): 25,
+        ("apps", "[x]"): 27,
+        ("apps", "[x]", "y"): 28,
     }
 
 
@@ -82,6 +98,7 @@ def test_warnings_alone_are_not_fatal() -> None:
 
 def test_names_are_quoted_where_toml_needs_it() -> None:
     assert dotted(("registries", "a.b", "x_1")) == 'registries."a.b".x_1'
+    assert dotted(("apps", "a", "requests", 2, "path")) == "apps.a.requests[2].path"
 
 
 keys = st.text(st.characters(exclude_categories=["Cs"]), max_size=6)

@@ -34,6 +34,7 @@ token_file = "token"
 
 [limits]
 max_stacks = 20
+memory_min_free = "1MiB"
 
 [apps.quepid]                           # review environments
 host     = "{version}.review.quepid.com"
@@ -42,7 +43,7 @@ image    = "registry.quepid.com/quepid:{version}"
 compose  = "shop.compose.yaml"
 serves   = "web:3000"
 ready    = { http = "/up", within = "120s" }
-idle     = { pause = "5m", stop = "30m" }
+idle     = { pause = "5m", stop = "30m", remove = "7d" }
 
 [apps.myrepo]                           # the embedded default: a Git repository, no Docker
 host    = "{version}.review.localhost"
@@ -61,21 +62,21 @@ def test_the_example_of_the_design(place: Path) -> None:
     assert configuration.gateway == Gateway(("tcp:80",), "http://{host}", Path("/var/lib/grandcentral"), 0)
     assert configuration.gateway.url_of("docs.quepid.com") == "http://docs.quepid.com"
     assert configuration.admin == Admin("tcp:8081:interface=127.0.0.1", "open sesame")
-    assert configuration.limits == Limits(max_stacks=20)
+    assert configuration.limits == Limits(max_stacks=20, memory_min_free=2**20)
     assert configuration.warnings == ()
     quepid, myrepo, docs = configuration.apps
     assert (quepid.name, quepid.backend, quepid.version) == ("quepid", "docker", "git-hash")
     assert quepid.hosts == ("{version}.review.quepid.com",)
     assert quepid.image == "registry.quepid.com/quepid:{version}"
     assert quepid.ready == ReadyPolicy("/up", within=120.0)
-    assert quepid.idle == IdlePolicy(pause=300.0, stop=1800.0)
+    assert quepid.idle == IdlePolicy(pause=300.0, stop=1800.0, remove=7 * 86400.0)
     assert quepid.template is not None
     spec = quepid.template.render(SAMPLE)
     assert (spec.serves, spec.port, spec.service("web").image) == ("web", 3000, SAMPLE["IMAGE"])
     assert (myrepo.backend, myrepo.git) == ("process", str(place / "src/myrepo"))
     assert myrepo.template == CommandTemplate({"web": "python -m http.server $PORT"})
     assert (docs.backend, docs.upstream) == ("static", Endpoint("127.0.0.1", 9001))
-    assert docs.idle == IdlePolicy(None, None)
+    assert docs.idle == IdlePolicy(None, None, None)
     Routes(configuration.apps)
 
 
@@ -144,14 +145,14 @@ token = "x"
 token_file = "nowhere"
 [limits]
 max_stack = 20
-memory_min_free = "1GiB"
+memory_min_free = "1 G"
 min_uptime = 30
 [apps.shop]
 host = "{version}.shop.example.com"
 version = "git-hash"
 compose = "missing.yaml"
 serves = "web:3000"
-idle = { stop = "30m", remove = "7d" }
+idle = { stop = "30m", remove = "soon" }
 """
 
 
@@ -191,7 +192,6 @@ def test_everything_wrong_is_found_in_one_pass_with_its_line(place: Path) -> Non
         ('[limits]\nstart_timeout = "0s"', "gateway.toml:2: limits.start_timeout: must be longer than 0"),
         ('[http]\nmax_head = "64K"', 'gateway.toml:2: http.max_head: "64K" is not a size: write a number and a unit'),
         ('[http]\ntrusted_proxies = "ten"', "gateway.toml:2: http.trusted_proxies: 'ten' does not appear to be"),
-        ('[limits]\nmemory_min_free = "1GiB"', "gateway.toml:2: limits.memory_min_free: is not in this version yet"),
         ("[gateway]\nworkers = -1", 'gateway.toml:2: gateway.workers: must be "auto" or a whole number from 0 to 256'),
         ('[gateway]\nlisten = "tcp:80:backlog=x"', 'gateway.toml:2: gateway.listen: "tcp:80:backlog=x": "x" is not a number'),
         ('[gateway]\nlisten = "tls:443"', 'gateway.toml:2: gateway.listen: "tls:443": tls: endpoints are not'),

@@ -7,7 +7,8 @@ import attrs
 from docs import generate
 from grandcentral.config import Docker, Gateway, Log
 from grandcentral.config.kinds import Surroundings
-from grandcentral.config.schema import DOCKER_TABLE, GATEWAY, HTTP, LIMITS, LOG, TABLES, Setting, Table
+from grandcentral.config.schema import DOCKER_TABLE, GATEWAY, HTTP, LIMITS, LOG, TABLES
+from grandcentral.config.setting import Setting, Table
 from grandcentral.core.model import Limits
 from grandcentral.frontends.http.settings import HttpSettings
 

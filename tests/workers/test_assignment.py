@@ -6,9 +6,10 @@ import io
 
 from attrs import evolve
 
-from grandcentral.config import Registry
+from grandcentral.config import Registry, Webhooks
 from grandcentral.config.configuration import Admin
 from grandcentral.core.model import App
+from grandcentral.core.waking import Rule
 from grandcentral.workers.assignment import Assignment, for_workers
 
 from .rig import configuration
@@ -17,6 +18,7 @@ SECRETS = evolve(
     configuration(),
     admin=Admin("tcp:1", "hush"),
     registries={"r": Registry("r", password="hush")},
+    webhooks=Webhooks("hush"),
     apps=(App("app", "docker", ("{version}.localhost",), "name", image="registry/hush", template=object()),),  # type: ignore[arg-type]
 )
 
@@ -38,3 +40,10 @@ def test_what_makes_a_worker_unlike_another_makes_another_digest() -> None:
     assert Assignment(0, 3, for_workers(SECRETS)).digest != digest
     assert Assignment(0, 2, for_workers(evolve(SECRETS, http={"grace": 1.0}))).digest != digest
     assert Assignment(0, 2, for_workers(evolve(SECRETS, admin=Admin("tcp:2")))).digest == digest
+
+
+def test_it_knows_which_requests_wake() -> None:
+    rule = Rule(methods=frozenset({"GET", "HEAD", "POST"}), wakes=False)
+    told = for_workers(evolve(SECRETS, apps=(evolve(SECRETS.apps[0], rules=(rule,)),)))
+    assert told.apps[0].rules == (rule,)
+    assert "['GET', 'HEAD', 'POST']" in repr(told), "two gateways with one configuration have one digest"
