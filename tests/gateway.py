@@ -165,7 +165,7 @@ class GatewayProcess:
         try:
             given = {name.replace("_", "-"): value for name, value in fields.items()}
             lines = {"Host": f"{host}:{self.port}", "Connection": "close", **given}
-            if body:
+            if body and "Transfer-Encoding" not in lines:
                 lines["Content-Length"] = str(len(body))
             head = f"{method} {path} HTTP/1.1\r\n" + "".join(f"{name}: {value}\r\n" for name, value in lines.items())
             writer.write(head.encode() + b"\r\n" + body)

@@ -31,11 +31,14 @@ async def answer(method, path, fields, reader, writer):
             writer.write(data)
             await writer.drain()
     elif method == "POST":
-        digest, size = hashlib.sha256(), int(fields["content-length"])
-        while size:
-            data = await reader.read(min(size, 65536))
-            digest.update(data)
-            size -= len(data)
+        digest = hashlib.sha256()
+        if "content-length" in fields:
+            await take(reader, digest, int(fields["content-length"]))
+        else:
+            while size := int(await reader.readuntil(b"\r\n"), 16):
+                await take(reader, digest, size)
+                await reader.readexactly(2)
+            await reader.readexactly(2)
         UPLOADS.append(digest.hexdigest())
         reply(writer, "\n".join(UPLOADS))
     elif path == "/slow":
@@ -49,6 +52,13 @@ async def answer(method, path, fields, reader, writer):
         os._exit(3)
     else:
         reply(writer, f"{MESSAGE}\nhost={fields['host']}\npid={os.getpid()}\nfor={fields.get('x-forwarded-for')}\n")
+
+
+async def take(reader, digest, size):
+    while size:
+        data = await reader.read(min(size, 65536))
+        digest.update(data)
+        size -= len(data)
 
 
 def reply(writer, text):

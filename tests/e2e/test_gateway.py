@@ -8,11 +8,14 @@ import json
 import os
 import re
 
+import pytest
+
 from tests.gateway import GatewayProcess, eventually, read_response
 
 from .conftest import APPLICATION, Repository, Serve
 
 MiB = 1024 * 1024
+SLOW = "import time\ntime.sleep(1)\n" + APPLICATION
 
 
 def host(commit: str, digits: int = 7) -> str:
@@ -136,17 +139,27 @@ def test_an_upgrade_to_a_cold_key_is_held_then_upgraded_and_echoes(repository: R
     asyncio.run(scenario())
 
 
-def test_a_large_post_to_a_cold_key_arrives_whole_and_once_and_costs_no_memory(repository: Repository, serve: Serve) -> None:
-    warm, cold = repository.commit("warm"), repository.commit("cold")
+@pytest.mark.parametrize("chunked", [False, True], ids=["length", "chunked"])
+def test_a_large_post_to_a_cold_key_arrives_whole_and_once_and_costs_no_memory(
+    repository: Repository, serve: Serve, chunked: bool
+) -> None:
+    warm, cold = repository.commit("warm"), repository.commit("cold", SLOW)
     running = serve()
     running.get(host(warm))
     body = os.urandom(64 * MiB)
+    sent, fields = body, {}
+    if chunked:
+        pieces = (body[at : at + MiB] for at in range(0, len(body), MiB))
+        sent, fields = (
+            b"%b0\r\n\r\n" % b"".join(b"100000\r\n%b\r\n" % piece for piece in pieces),
+            {"Transfer-Encoding": "chunked"},
+        )
     before = running.memory()
     peak = before
 
     async def scenario() -> bytes:
         nonlocal peak
-        posting = asyncio.create_task(running.request(host(cold), method="POST", body=body))
+        posting = asyncio.create_task(running.request(host(cold), method="POST", body=sent, **fields))
         while not posting.done():
             peak = max(peak, running.memory())
             await asyncio.wait([posting], timeout=0.01)
@@ -156,8 +169,20 @@ def test_a_large_post_to_a_cold_key_arrives_whole_and_once_and_costs_no_memory(r
     assert peak - before < 8 * MiB
 
 
+def test_what_is_too_large_to_be_held_is_413_and_taken_when_it_need_not_be(repository: Repository, serve: Serve) -> None:
+    commit = repository.commit("one", SLOW)
+    running = serve('[http]\nmax_held_body = "1MiB"')
+    body = os.urandom(2 * MiB)
+    refused = asyncio.run(running.request(host(commit), method="POST", body=body))
+    assert (refused.status, refused.problem, refused.fields["connection"]) == (413, "body-too-large", "close")
+    eventually(lambda: running.state(commit) == "ready")
+    assert (
+        asyncio.run(running.request(host(commit), method="POST", body=body)).body.decode() == hashlib.sha256(body).hexdigest()
+    )
+
+
 def test_a_client_that_leaves_while_held_frees_its_place_and_the_start_goes_on(repository: Repository, serve: Serve) -> None:
-    commit = repository.commit("one", "import time\ntime.sleep(1)\n" + APPLICATION)
+    commit = repository.commit("one", SLOW)
     running = serve()
 
     async def scenario() -> None:

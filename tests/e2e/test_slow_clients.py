@@ -6,6 +6,8 @@ import asyncio
 import re
 import time
 
+import pytest
+
 from tests.gateway import GatewayProcess, Response, eventually, read_response
 
 from .conftest import APPLICATION, Repository, Serve
@@ -67,22 +69,29 @@ def test_two_hundred_clients_with_half_a_head_are_timed_out_and_slow_nobody_down
     eventually(lambda: metric(running, "grandcentral_http_connections") == 0, 10)
 
 
-def test_a_client_with_a_large_body_that_leaves_while_held_is_let_go_within_the_deadline(
-    repository: Repository, serve: Serve
+@pytest.mark.parametrize("sent", [MiB, 20 * MiB])
+@pytest.mark.parametrize("aborts", [False, True], ids=["closes", "resets"])
+def test_a_client_with_a_large_body_that_leaves_while_held_is_noticed_at_once(
+    repository: Repository, serve: Serve, sent: int, aborts: bool
 ) -> None:
     commit = repository.commit("never", "import time\ntime.sleep(600)\n" + APPLICATION)
-    running = serve('[limits]\nstart_timeout = "3s"\n[http]\nlinger = "1s"')
+    running = serve()
 
     async def scenario() -> None:
         _, writer = await asyncio.open_connection("127.0.0.1", running.port)
         writer.write(f"POST / HTTP/1.1\r\nHost: {host(commit)}\r\nContent-Length: {64 * MiB}\r\n\r\n".encode())
-        writer.write(bytes(MiB))
+        writer.write(bytes(sent))
+        await writer.drain()
         await asyncio.to_thread(eventually, lambda: metric(running, "grandcentral_held_requests") == 1)
-        writer.transport.abort()
+        if aborts:
+            writer.transport.abort()
+        else:
+            writer.close()
+            await writer.wait_closed()
 
     asyncio.run(scenario())
-    eventually(lambda: metric(running, "grandcentral_held_requests") == 0, 10)
-    eventually(lambda: metric(running, "grandcentral_http_connections") == 0, 10)
+    eventually(lambda: metric(running, "grandcentral_held_requests") == 0, 1)
+    eventually(lambda: metric(running, "grandcentral_http_connections") == 0, 1)
 
 
 def test_too_many_connections_of_one_address_are_each_told_so(repository: Repository, serve: Serve) -> None:

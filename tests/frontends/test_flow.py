@@ -132,6 +132,14 @@ def test_heads_that_come_byte_by_byte_give_the_same() -> None:
     assert origin.received == pieced.received
 
 
+def test_a_head_may_be_larger_than_what_is_read_ahead() -> None:
+    gateway = Gateway(HttpSettings(buffer=10))
+    client = gateway.client()
+    client.send(get(b"/" + b"x" * 5000), 100)
+    gateway.origin[0].send(OK)
+    assert client.answer().body == b"ok"
+
+
 # -- aborts --------------------------------------------------------------------------------------------------------------
 
 

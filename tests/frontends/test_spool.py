@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import errno
+import itertools
 import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from twisted.logger import globalLogPublisher
 
 from grandcentral import events
@@ -159,6 +162,50 @@ def test_a_refusal_costs_the_connection_only_if_the_body_is_not_all_here() -> No
         assert client.answer().status == 404
         assert client.closed == closes
         assert gateway.front.spools.taken == 0
+
+
+@settings(deadline=None)
+@given(
+    sizes=st.lists(st.integers(0, 3000), min_size=1, max_size=3),
+    chunks=st.lists(st.integers(1, 1500), min_size=3, max_size=3),
+    cuts=st.lists(st.integers(0, 10_000), max_size=8),
+    wakes=st.integers(0, 8),
+    takes=st.lists(st.booleans(), max_size=8),
+    small=st.integers(1, 2000),
+)
+def test_however_it_is_cut_and_whenever_the_stack_wakes_the_application_gets_what_was_sent(
+    sizes: list[int], chunks: list[int], cuts: list[int], wakes: int, takes: list[bool], small: int
+) -> None:
+    bodies = [bytes([65 + number]) * size for number, size in enumerate(sizes)]
+    requests = [
+        (post(len(body), b"PUT") + body) if chunk % 2 else CHUNKED.replace(b"POST", b"PUT") + chunked(body, chunk)
+        for body, chunk in zip(bodies, chunks, strict=False)
+    ]
+    data = b"".join(requests)
+    places = sorted({cut % (len(data) + 1) for cut in cuts} | {0, len(data)})
+    gateway = Gateway(HttpSettings(spool_above=small, buffer=small), cold=True)
+    client = gateway.client()
+    gateway.takes = all(takes)
+    for number, (start, end) in enumerate(itertools.pairwise(places)):
+        if number == wakes:
+            gateway.stacks.wake()
+        client.transport.deliver(data[start:end])
+        gateway.clock.advance(0)
+        for origin in gateway.origin:
+            origin.transport.take(number >= len(takes) or takes[number])
+    gateway.takes = True
+    gateway.stacks.wake()
+    for body in bodies:
+        gateway.clock.pump([0] * 5)
+        [origin] = gateway.origin
+        origin.transport.take(True)
+        gateway.clock.pump([0] * 5)
+        received = split_request(origin.received.rpartition(b"PUT / ")[2])[2]
+        assert (read_chunks(received)[0] if b"Transfer-Encoding" in origin.received else received) == body
+        origin.transport.sent.clear()
+        origin.send(OK)
+    assert [answer.status for answer in client.answers()] == [200] * len(bodies)
+    assert gateway.front.spools.taken == 0
 
 
 # -- what is too large -----------------------------------------------------------------------------------------------------

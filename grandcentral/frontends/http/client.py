@@ -158,6 +158,8 @@ class ClientConnection:
             paused = False
         elif exchange is not None and (taker := exchange.forwards_to) is not None:
             paused = taker.blocked
+        elif exchange is None and not self.blocked:
+            paused = False  # a head, which has limits of its own
         else:
             paused = len(self.buffer) >= self._front.settings.buffer
         if paused != self.paused and not (self._ended or self._gone):
