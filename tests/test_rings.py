@@ -23,6 +23,7 @@ RINGS: dict[str, int] = {
     "config": 1,
     "errors": 1,
     "events": 1,
+    "incidents": 1,
     "interfaces": 1,
     "problems": 1,
     "relay": 2,
@@ -57,6 +58,7 @@ OUTSIDE: dict[int, set[str]] = {
 BESIDES: dict[str, set[str]] = {
     "backends": {"docker", "requests", "urllib3"},  # the engine's SDK, and the errors that come through it
     "config": {"yaml"},  # Compose files
+    "incidents": {"twisted.logger", "twisted.python.failure"},  # they go to the log
     "interfaces": {"twisted.internet.defer"},  # the type of an answer that comes later
     "reactors": {"uvloop"},  # the extra "fast"
 }

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sqlite3
-from secrets import token_hex
 
 from twisted.logger import Logger
 from twisted.python.failure import Failure
@@ -11,6 +10,7 @@ from twisted.python.failure import Failure
 from .. import events
 from ..core.keys import Key
 from ..errors import Mishap
+from ..incidents import report
 
 _log = Logger(namespace="grandcentral.stacks")
 
@@ -19,8 +19,7 @@ def as_mishap(failure: Failure) -> Mishap:
     """A Mishap as it is; anything else is a bug of ours, and becomes a Mishap that names the incident."""
     if isinstance(failure.value, Mishap):
         return failure.value
-    incident = token_hex(4)
-    _log.failure(events.BUG, failure=failure, incident=incident, what=failure.getErrorMessage())
+    incident = report(_log, failure)
     return Mishap(f"Something went wrong inside the gateway (incident {incident}; the log says more).")
 
 

@@ -45,6 +45,10 @@ class Cache(Generic[T]):
     def forget(self, name: str) -> None:
         self._entries.pop(name, None)
 
+    def forget_where(self, gone: Callable[[str], bool]) -> None:
+        for name in [name for name in self._entries if gone(name)]:
+            del self._entries[name]
+
     def __len__(self) -> int:
         return len(self._entries)
 

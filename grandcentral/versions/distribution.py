@@ -1,13 +1,16 @@
-"""What is asked of a registry: the digest behind a tag, and the list of tags.
+"""What is asked of a registry: the digest behind a tag, the list of tags, and what an image says of itself.
 
-Source: the OCI distribution specification 1.1, "Pulling manifests" and "Listing tags".
+Source: the OCI distribution specification 1.1, "Pulling manifests", "Pulling blobs" and "Listing tags"; the OCI image
+specification 1.1, "Image Index" and "Image Manifest".
 """
 
 from __future__ import annotations
 
 import json
 import re
+from collections.abc import Mapping
 from hashlib import sha256
+from typing import Any
 from urllib.parse import urljoin
 
 from attrs import define, field
@@ -74,6 +77,35 @@ class Repository:
             raise self._nonsense("sends a digest that is none")
         return digest
 
+    async def configuration(self, digest: str) -> dict[str, Any]:
+        """The configuration of the image with that digest; of an image for many platforms, of the first of them."""
+        manifest = await self._fetch("manifests", digest, ", ".join(MEDIA_TYPES))
+        if "manifests" in manifest:
+            manifest = await self._fetch("manifests", self._digest_in(_platform(manifest)), ", ".join(MEDIA_TYPES))
+        return await self._fetch("blobs", self._digest_in(manifest.get("config")), "*/*")
+
+    async def _fetch(self, kind: str, digest: str, accept: str) -> dict[str, Any]:
+        """The JSON object with that digest; registries may keep blobs elsewhere."""
+        answer = await self._ask("GET", f"{self._url}/{kind}/{digest}", accept, elsewhere=kind == "blobs")
+        if answer.status != 200:
+            raise self._complaint(answer)
+        algorithm, _, expected = digest.partition(":")
+        if algorithm != "sha256" or sha256(answer.body).hexdigest() != expected:
+            raise self._nonsense(f"sends something else than {digest}")
+        try:
+            document = json.loads(answer.body)
+        except ValueError:
+            document = None
+        if not isinstance(document, dict):
+            raise self._nonsense(f"has something else than a JSON object at {digest}")
+        return document
+
+    def _digest_in(self, descriptor: object) -> str:
+        digest = descriptor.get("digest") if isinstance(descriptor, dict) else None
+        if not isinstance(digest, str) or not DIGEST.fullmatch(digest):
+            raise self._nonsense("has a manifest that names no image")
+        return digest
+
     async def tags(self) -> tuple[str, ...]:
         """The tags of the repository, of the first PAGES pages; none if the registry does not list them for us."""
         url = f"{self._url}/tags/list?n={PAGE}"
@@ -98,14 +130,14 @@ class Repository:
             url = following
         return tuple(found)
 
-    async def _ask(self, method: str, url: str, accept: str) -> Answer:
+    async def _ask(self, method: str, url: str, accept: str, elsewhere: bool = False) -> Answer:
         """One question, with the dance if the registry asks for it. What it still refuses after that is an answer."""
         header = self._authorization.header
-        answer = await exchange(self.agent, method, url, _fields(accept, header))
+        answer = await exchange(self.agent, method, url, _fields(accept, header), elsewhere=elsewhere)
         if answer.status == 401:
             asked = challenges(answer.headers.getRawHeaders("WWW-Authenticate") or ())
             header = await self._authorization.renew(header, asked)
-            answer = await exchange(self.agent, method, url, _fields(accept, header))
+            answer = await exchange(self.agent, method, url, _fields(accept, header), elsewhere=elsewhere)
         return answer
 
     async def _confirm_absence(self, answer: Answer) -> None:
@@ -138,6 +170,16 @@ def next_page(link: str, url: str) -> str | None:
     target = re.match(r'\s*<([^>]*)>\s*;\s*rel\s*=\s*"?next"?', link)
     following = follow(url, target[1]) if target else None
     return None if following == url else following
+
+
+def _platform(index: Mapping[str, Any]) -> object:
+    """The first image of an index, without what only says something about the others (attestations are for "unknown")."""
+    entries = index["manifests"] if isinstance(index["manifests"], list) else []
+    for entry in entries:
+        platform = entry.get("platform") if isinstance(entry, dict) else None
+        if not isinstance(platform, dict) or platform.get("os") != "unknown":
+            return entry
+    return None
 
 
 def _fields(accept: str, authorization: str | None) -> dict[str, str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 from math import inf
 from typing import Any
@@ -30,7 +31,7 @@ ANSWER_WITHIN = 10.0  # seconds for one git process; a repository on a dead netw
 
 @implementer(IVersions)
 class GitVersions:
-    """The commits of one repository, by 7 to 40 of their digits; branches and tags are not asked for.
+    """The commits of one repository, by 7 to 40 of their digits; tags are not asked for, branches for their heads only.
 
     What was found is remembered, for a commit never changes; what was absent for :data:`ABSENCE_LASTS`. All who ask for one
     name at once share one look, and few looks run at once, for names come from whoever types them. Nothing is written to the
@@ -62,6 +63,22 @@ class GitVersions:
             return fail(self._unknown(name))
         return self._looks.join(name, lambda: Deferred.fromCoroutine(self._look(name)))
 
+    def head(self, name: str) -> Deferred[Version]:
+        return Deferred.fromCoroutine(self._head(name))
+
+    def pushed(self, name: str) -> None:
+        self._absent.forget_where(lambda other: other.startswith(name) or name.startswith(other))
+
+    async def _head(self, branch: str) -> Version:
+        # Not `rev-parse BRANCH`, for which a tag or a commit may be called like it; a pattern may match more than it says.
+        name = f"refs/heads/{branch}"
+        listed = await self._git("for-each-ref", "--format=%(objectname) %(refname)", name)
+        for line in listed.splitlines():
+            commit, _, reference = line.partition(" ")
+            if reference == name:
+                return await self.resolve(commit)
+        raise self._unknown(branch)
+
     async def _look(self, name: str) -> Version:
         if len(self._looks) > LOOKS:
             raise RegistryUnavailable(f"git is being asked about {LOOKS} names in {self._repository} already.")
@@ -85,7 +102,7 @@ class GitVersions:
             raise AmbiguousVersion(name, tuple(commits))
         if not git.COMMIT.fullmatch(commits[0]):
             raise RegistryUnavailable(f"{self._repository} names its commits by SHA-256; only SHA-1 is supported.")
-        return Version(name=commits[0], commit=commits[0])
+        return Version(name=commits[0], commit=commits[0], created=committed(await self._git("cat-file", "commit", commits[0])))
 
     def _unknown(self, name: str) -> UnknownVersion:
         return UnknownVersion(Key(self._app, name), self._repository)
@@ -114,6 +131,15 @@ class GitVersions:
         if not said.succeeded or said.errors.startswith(("error:", "fatal:")):
             raise RegistryUnavailable(git.complaint(self._repository, said.errors))
         return said.output
+
+
+def committed(commit: str) -> float | None:
+    """When a commit object, as ``git cat-file`` prints it, was committed: seconds since the epoch. None if it does not say."""
+    found = _COMMITTER.search(commit.partition("\n\n")[0])
+    return float(found[1]) if found else None
+
+
+_COMMITTER = re.compile(r"^committer .*> ([0-9]{1,12}) [+-][0-9]{4}$", re.MULTILINE)
 
 
 @frozen

@@ -40,12 +40,20 @@ class Answer:
 
 
 async def exchange(
-    agent: IAgent, method: str, url: str, headers: Mapping[str, str], body: bytes | None = None, largest: int = LARGEST_BODY
+    agent: IAgent,
+    method: str,
+    url: str,
+    headers: Mapping[str, str],
+    body: bytes | None = None,
+    largest: int = LARGEST_BODY,
+    elsewhere: bool = False,
 ) -> Answer:
     """A HEAD or GET, or a POST of ``body``. Redirects of the former are followed, on the same scheme, host and port only: what
     we send is for nobody else's eyes.
 
     :param url: one that ``origin`` can read.
+    :param elsewhere: whether redirects to another host are followed, too: over https and without Authorization. Only for
+        what is known by its digest, so that it doesn't matter who sends it.
     :raises RegistryUnavailable: for everything that is no answer, and for a body of more than ``largest`` bytes.
     """
     host = urlsplit(url).netloc
@@ -61,9 +69,14 @@ async def exchange(
             raise _broken(host, error) from error
         if answer.status not in (301, 302, 303, 307, 308) or body is not None:
             return answer
-        target = follow(url, answer.header("Location"))
+        where = answer.header("Location")
+        target = follow(url, where)
+        if target is None and elsewhere and (origin(where) or ("",))[0] == "https":
+            target = where
+            fields = fields.copy()
+            fields.removeHeader("Authorization")
         if target is None:
-            where = answer.header("Location")[:100]
+            where = where[:100]
             raise RegistryUnavailable(f"{host} redirects to {where!r}, where nothing of ours is sent.", bad_gateway=True)
         url = target
     raise RegistryUnavailable(f"{host} redirects in a circle.", bad_gateway=True)

@@ -18,17 +18,25 @@ class MemoryVersions:
     """``versions`` maps full names to what they resolve to: a Version, or the exception that says why not.
 
     A shorter or longer git hash finds its version as in a registry. While ``away`` is set, names that were never resolved fail
-    with it. ``asked`` lists what was asked for, in order.
+    with it. ``asked`` lists what was asked for, ``told`` what was said to be pushed, in order.
     """
 
     versions: dict[str, Version | Exception] = field(factory=dict)
+    branches: dict[str, str] = field(factory=dict)  # to the full name of the newest version
     app: str = "app"
     away: Exception | None = None
     asked: list[str] = field(factory=list)
+    told: list[str] = field(factory=list)
     _known: dict[str, Version] = field(factory=dict)
 
     def close(self) -> Deferred[None]:
         return succeed(None)
+
+    def head(self, name: str) -> Deferred[Version]:
+        return self.resolve(self.branches.get(name, name))
+
+    def pushed(self, name: str) -> None:
+        self.told.append(name)
 
     def resolve(self, name: str) -> Deferred[Version]:
         self.asked.append(name)

@@ -1,13 +1,14 @@
 """The tags of one repository of an image registry as the versions of an app.
 
 Three answers that are never mixed up: it is there (with this digest), it is not there, and nobody knows. What was there once is
-remembered in the manifest, and an outage of the registry does not stop it.
+remembered in the manifest, and an outage of the registry does not stop it. What an image says of its branch is learned beside
+that: the first answer may come without it.
 """
 
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Coroutine, Iterable
+from collections.abc import Callable, Coroutine, Iterable
 from typing import Any, TypeVar
 
 from attrs import evolve, frozen
@@ -26,6 +27,7 @@ from ..interfaces import IManifest, IVersions
 from .caches import Cache, Flights
 from .credentials import Credentials, nobody
 from .distribution import Repository
+from .origins import Origins
 from .tokens import Trust
 
 T = TypeVar("T")
@@ -55,6 +57,7 @@ class RegistryVersions:
     :param insecure: registries, "host" or "host:port", that may be asked over http; loopback always is.
     :param token_hosts: further hosts that may see the credentials; see tokens.py.
     :param agent: who sends the requests; by default an agent with a connection pool of its own, which ``close`` closes.
+    :param learned: called with a Version that was resolved before, when its branch or age has become known.
     """
 
     _log = Logger()
@@ -72,6 +75,7 @@ class RegistryVersions:
         token_hosts: frozenset[str] = frozenset(),
         patience: Patience = Patience(),
         agent: IAgent | None = None,
+        learned: Callable[[Version], None] = lambda version: None,
     ) -> None:
         self._template = Template.parse(image)
         if git_hash and not self._template.varies:
@@ -91,18 +95,34 @@ class RegistryVersions:
         self._looks: Flights[Version] = Flights()
         self._lists: Flights[tuple[str, ...]] = Flights()
         self._naming = DeferredLock()
+        self._learned = learned
+        self._origins = Origins(reactor, self._repository.configuration, self._learn)
 
     def resolve(self, name: str) -> Deferred[Version]:
         if (version := self._present.fresh(name)) is not None:
-            return succeed(version)
+            return succeed(self._origins.known(version))
         if (absence := self._absent.fresh(name)) is not None:
             return fail(evolve(absence))
         return self._looks.join(name, lambda: Deferred.fromCoroutine(self._look(name)))
+
+    def head(self, name: str) -> Deferred[Version]:
+        return Deferred.fromCoroutine(self._head(name)) if self._git_hash else self.resolve(name)
+
+    def pushed(self, name: str) -> None:
+        """What was said of other spellings of a commit is stale as well."""
+
+        def concerns(other: str) -> bool:
+            return other == name or (self._git_hash and (other.startswith(name) or name.startswith(other)))
+
+        self._present.forget_where(concerns)
+        self._absent.forget_where(concerns)
+        self._listed.forget("")
 
     def close(self) -> Deferred[None]:
         """Give up what is being looked up (those who wait get CancelledError) and close the connections."""
         self._looks.cancel()
         self._lists.cancel()
+        self._origins.close()
         return succeed(None) if self._pool is None else self._pool.closeCachedConnections()
 
     # -- one look -------------------------------------------------------------------------------------------------------
@@ -140,6 +160,13 @@ class RegistryVersions:
             raise UnknownVersion(Key(self._app, name), self._template.text)
         return version
 
+    async def _head(self, branch: str) -> Version:
+        """The newest image that says it is of that branch. Registries list tags, not branches: it has been resolved once."""
+        newest = await self._newest(branch)
+        if newest is None:
+            raise UnknownVersion(Key(self._app, branch), self._template.text)
+        return await self.resolve(newest.name)
+
     async def _tagged(self, name: str) -> Version | None:
         """The version whose tag is ``name`` to the letter; None if there is no such tag."""
         reference = self._template.fill(name)
@@ -157,10 +184,21 @@ class RegistryVersions:
             if self._git_hash:
                 same = unify(name, (version.name for version in known if version.digest == digest))
                 name = name if isinstance(same, Ambiguous) else same
-            version = Version(name, image=self._template.image(name), digest=digest)
+            version = self._origins.known(_as_known(Version(name, image=self._template.image(name), digest=digest), known))
             if version not in known:
                 await self._remember(version)
+        if version.created is None:
+            self._origins.learn(version)
         return version
+
+    async def _learn(self, name: str, digest: str) -> None:
+        """Remember what has become known of a version, unless its tag has moved meanwhile."""
+        async with self._naming:
+            for version in await self._known(name):
+                told = self._origins.known(version)
+                if version.name == name and version.digest == digest and told != version:
+                    await self._remember(told)
+                    self._learned(told)
 
     async def _remembered(self, name: str, outage: RegistryUnavailable) -> Version:
         """What this spelling meant when the registry was last asked. Raises ``outage`` if it never was."""
@@ -204,11 +242,26 @@ class RegistryVersions:
             self._log.error(events.MANIFEST_FAILED, app=self._app, why=error)
             return ()
 
+    async def _newest(self, branch: str) -> Version | None:
+        try:
+            return await self._manifest.newest(self._app, branch)
+        except sqlite3.Error as error:
+            self._log.error(events.MANIFEST_FAILED, app=self._app, why=error)
+            return None
+
     async def _remember(self, version: Version) -> None:
         try:
             await self._manifest.remember_version(self._app, version)
         except sqlite3.Error as error:
             self._log.error(events.MANIFEST_FAILED, app=self._app, why=error)
+
+
+def _as_known(version: Version, known: Iterable[Version]) -> Version:
+    """With the branch and the age that this very image was remembered with."""
+    for other in known:
+        if (other.name, other.digest) == (version.name, version.digest):
+            return evolve(version, branch=other.branch, created=other.created)
+    return version
 
 
 def _pool(reactor: Any) -> HTTPConnectionPool:

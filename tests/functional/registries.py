@@ -77,10 +77,10 @@ class OwnRegistry:
         """The name of a repository that nobody has used yet."""
         return f"team/app{next(_numbers)}"
 
-    def push(self, repository: str, *tags: str, content: str = "") -> str:
-        """An image without layers under all these tags; its digest. Another ``content`` makes another image."""
-        labels = {"content": content or tags[0]}
-        config = json.dumps({"architecture": "amd64", "os": "linux", "config": {"Labels": labels}}).encode()
+    def push(self, repository: str, *tags: str, content: str = "", **said: object) -> str:
+        """An image without layers under all these tags; its digest. Another ``content``, in a label, makes another image."""
+        configuration = {"architecture": "amd64", "os": "linux", "config": {"Labels": {"content": content or tags[0]}}, **said}
+        config = json.dumps(configuration).encode()
         manifest = {
             "schemaVersion": 2,
             "mediaType": IMAGE,
@@ -93,9 +93,9 @@ class OwnRegistry:
         }
         return self._tag(repository, tags, IMAGE, manifest)
 
-    def push_index(self, repository: str, tag: str) -> str:
+    def push_index(self, repository: str, tag: str, **said: object) -> str:
         """An index of one image, as builds for several platforms are; its digest."""
-        digest = self.push(repository, f"{tag}-amd64")
+        digest = self.push(repository, f"{tag}-amd64", **said)  # type: ignore[arg-type]
         size = len(self._send("GET", f"{repository}/manifests/{digest}", accept=IMAGE)[1])
         entry = {"mediaType": IMAGE, "digest": digest, "size": size, "platform": {"architecture": "amd64", "os": "linux"}}
         return self._tag(repository, [tag], INDEX, {"schemaVersion": 2, "mediaType": INDEX, "manifests": [entry]})

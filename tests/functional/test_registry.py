@@ -10,8 +10,9 @@ from pathlib import Path
 import pytest
 import pytest_twisted
 from twisted.internet import reactor
-from twisted.internet.defer import gatherResults
+from twisted.internet.defer import Deferred, gatherResults
 
+from grandcentral.core.model import Version
 from grandcentral.errors import RegistryUnavailable, UnknownVersion
 from grandcentral.manifests.memory import MemoryManifest
 from grandcentral.manifests.sqlite import SqliteManifest
@@ -51,7 +52,10 @@ class Real:
         self.manifest = MemoryManifest()
         self.manifest.open()
         image = f"{registry.host}/{self.repository}:sha-{{version}}"
-        self.versions = RegistryVersions(self.clock, "app", image, self.manifest, credentials=credentials)
+        self.told: Deferred[Version] = Deferred()
+        self.versions = RegistryVersions(
+            self.clock, "app", image, self.manifest, credentials=credentials, learned=self.told.callback
+        )
         self._published = 0
 
     def push(self, name: str, content: str = "") -> str:
@@ -103,6 +107,20 @@ async def test_the_digest_is_the_one_that_was_pushed(harness: Real) -> None:
 async def test_the_digest_of_an_image_for_many_platforms_is_that_of_its_index(harness: Real) -> None:
     digest = harness.registry.push_index(harness.repository, f"sha-{LONG}")
     assert (await harness.versions.resolve(LONG)).digest == digest
+
+
+@pytest.mark.parametrize("indexed", [False, True])
+@pytest_twisted.ensureDeferred
+async def test_what_an_image_says_of_its_branch_is_known_soon_after_it_was_resolved(harness: Real, indexed: bool) -> None:
+    said = {"created": "2026-11-20T13:04:05Z", "config": {"Labels": {"grandcentral.branch": "main"}}}
+    push = harness.registry.push_index if indexed else harness.registry.push
+    push(harness.repository, f"sha-{LONG}", **said)
+    assert (await harness.versions.resolve(LONG)).branch is None
+    told = await harness.told.addTimeout(10, reactor)
+    version = await harness.versions.resolve(LONG)
+    assert (version.branch, version.created) == ("main", 1795179845.0)
+    assert await harness.manifest.newest("app", "main") == version
+    assert told == version
 
 
 @pytest_twisted.ensureDeferred

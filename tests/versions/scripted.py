@@ -115,6 +115,7 @@ class FakeRegistry:
 
     repository: str = "team/app"
     tags: dict[str, str] = field(factory=dict)
+    content: dict[str, bytes] = field(factory=dict)  # of manifests and blobs, by digest
     lists: bool = True
     instead: Callable[[Request], object] = lambda request: NotImplemented
 
@@ -122,6 +123,22 @@ class FakeRegistry:
         digest = digest_of(content or tags[0])
         self.tags.update(dict.fromkeys(tags, digest))
         return digest
+
+    def push_image(self, tag: str, configuration: object, platforms: int = 0) -> str:
+        """An image that has a configuration, under an index if there are ``platforms``; the digest behind the tag."""
+        config = self._keep(configuration)
+        manifest = self._keep({"schemaVersion": 2, "config": {"digest": config}, "layers": []})
+        if platforms:
+            entry = {"digest": manifest, "platform": {"os": "linux", "architecture": "amd64"}}
+            about = {"digest": digest_of("attestation"), "platform": {"os": "unknown", "architecture": "unknown"}}
+            manifest = self._keep({"schemaVersion": 2, "manifests": [about, *[entry] * platforms]})
+        self.tags[tag] = manifest
+        return manifest
+
+    def _keep(self, document: object) -> str:
+        body = json.dumps(document)
+        self.content[digest_of(body)] = body.encode()
+        return digest_of(body)
 
     def __call__(self, request: Request) -> Reply | Exception | None:
         answer = self.instead(request)
@@ -131,6 +148,8 @@ class FakeRegistry:
         if path == "tags/list":
             return self._list(sorted(self.tags)) if self.lists else Reply(403)
         kind, _, tag = path.partition("/")
+        if tag in self.content:
+            return Reply(200, {"Content-Type": MANIFEST, "Docker-Content-Digest": tag}, self.content[tag])
         if kind != "manifests" or tag not in self.tags:
             return Reply.json({"errors": [{"code": "MANIFEST_UNKNOWN"}]}, 404)
         return Reply(200, {"Content-Type": MANIFEST, "Docker-Content-Digest": self.tags[tag]}, b'{"schemaVersion": 2}')

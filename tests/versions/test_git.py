@@ -19,7 +19,7 @@ from twisted.python.failure import Failure
 
 from grandcentral.core import git
 from grandcentral.errors import InvalidVersion, RegistryUnavailable, UnknownVersion
-from grandcentral.versions.git import ABSENCE_LASTS, LOOKS, PROCESSES, GitVersions
+from grandcentral.versions.git import ABSENCE_LASTS, LOOKS, PROCESSES, GitVersions, committed
 
 from ..contracts.versions import ABSENT, VersionsContract
 
@@ -71,6 +71,11 @@ class Repository:
     async def publish(self) -> str:
         return self.commit()
 
+    async def branch(self, branch: str) -> str:
+        name = self.commit()
+        self.git("branch", "-f", branch, name) if branch != self.git("branch", "--show-current") else None
+        return name
+
     async def twins(self) -> tuple[str, str]:
         """Two commits with the same first 7 digits: by trying messages, as the birthday paradox promises, some 20,000."""
         tree = self.git("mktree")
@@ -112,6 +117,19 @@ async def test_the_canonical_name_is_the_whole_commit(repository: Repository) ->
     commit = repository.commit()
     version = await repository.versions.resolve(commit[:7])
     assert (version.name, version.commit) == (commit, commit)
+
+
+@pytest_twisted.ensureDeferred
+async def test_a_commit_was_created_when_it_was_committed(repository: Repository) -> None:
+    commit = repository.commit()
+    version = await repository.versions.resolve(commit)
+    assert version.created == float(repository.git("show", "-s", "--format=%ct", commit))
+    assert version.branch is None
+
+
+@pytest.mark.parametrize("body", ["", "tree 1\n\ncommitter x <x> 5 +0000", "committer x <x> soon +0000\n\n"])
+def test_a_commit_that_does_not_say_when_is_of_no_age(body: str) -> None:
+    assert committed(body) is None
 
 
 @pytest_twisted.ensureDeferred

@@ -20,6 +20,10 @@ class MemoryHarness:
     async def publish(self) -> str:
         return self._add(sha1(str(len(self.versions.versions)).encode()).hexdigest())
 
+    async def branch(self, branch: str) -> str:
+        self.versions.branches[branch] = await self.publish()
+        return self.versions.branches[branch]
+
     async def twins(self) -> tuple[str, str]:
         return self._add("abcdef1" + "0" * 33), self._add("abcdef1" + "1" * 33)
 

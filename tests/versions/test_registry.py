@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 from hashlib import sha1
 
 import pytest
+from attrs import evolve
 from twisted.internet.defer import Deferred
 from twisted.internet.error import ConnectionRefusedError, DNSLookupError
 from twisted.internet.task import Clock
@@ -64,6 +65,12 @@ class Bench:
         name = sha1(str(len(self.registry.tags)).encode()).hexdigest()
         self.push(name)
         return name
+
+    async def branch(self, branch: str) -> str:
+        """A version that was asked for, and said that it is of that branch."""
+        version = await self.versions.resolve(await self.publish())
+        await self.manifest.remember_version("app", evolve(version, branch=branch))
+        return version.name
 
     async def twins(self) -> tuple[str, str]:
         one, other = "abcdef1" + "0" * 33, "abcdef1" + "1" * 33

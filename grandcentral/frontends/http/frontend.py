@@ -5,7 +5,6 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from email.utils import formatdate
-from secrets import token_hex
 from typing import Protocol
 
 from attrs import evolve
@@ -16,13 +15,13 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
-from ... import events
 from ...core.counters import HttpCounters
 from ...core.forwarding import plain_address, trusted
 from ...core.keys import Key
 from ...core.model import Endpoint
 from ...core.routing import Unrouted
 from ...core.serving import Served
+from ...incidents import report
 from ...interfaces import IStacks
 from ...relay.pool import Connect, Pool
 from ...wire.http1_request import Known
@@ -142,9 +141,7 @@ class HttpFrontend:
 
     def incident(self, what: str, failure: Failure) -> str:
         """Log a fault of our own; returns the number under which the log has it."""
-        number = token_hex(4)
-        self._log.failure(events.BUG, failure, incident=number, what=what)
-        return number
+        return report(self._log, failure, what)
 
     def counted(self) -> HttpCounters:
         """What has been counted so far."""
