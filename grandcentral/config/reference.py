@@ -43,7 +43,7 @@ begin with is answered with 409 and what it could be, unless it is itself the wh
 | depth | set by | what is left of it | how the next request wakes it |
 |---|---|---|---|
 | paused | `idle.pause` | everything, frozen in memory | goes on where it was, in milliseconds |
-| stopped | `idle.stop`, `idle.max_age`, lack of memory or places | containers or work tree, with data | started again, but no loaders |
+| stopped | `idle.stop`, `idle.max_age`, lack of memory or places | its containers or work tree | started again; no loaders |
 | removed | `idle.remove`, lack of disk | named volumes, but for disposable ones | made anew, loaders and all |
 
 A stack is never put to sleep while a request is in flight, a stream is used, or a lease holds that the application has asked
