@@ -142,6 +142,14 @@ class IVersions(Interface):
         A version that was resolved once still resolves while the registry is away. Answers are cached.
         """
 
+    def head(name: str) -> Deferred[Version]:
+        """Fires with the Version that a name of the app's ``warm`` list stands for now: for "git-hash", the newest that is
+        known of the branch ``name``; else the version of that name. Fails like ``resolve``.
+        """
+
+    def pushed(name: str) -> None:
+        """Somebody says that there is a version of this name, perhaps a new one: answers about it are stale. Cheap."""
+
     def close() -> Deferred[None]:
         """Give up what is being looked up and close every connection. Fires with None. Idempotent."""
 

@@ -24,6 +24,9 @@ class Harness(Protocol):
     async def twins(self) -> tuple[str, str]:
         """Make two versions whose full names share their first 7 digits, and perhaps more."""
 
+    async def branch(self, branch: str) -> str:
+        """Make a new version on that branch; its full name."""
+
     async def away(self, away: bool) -> None:
         """Make the registry or repository impossible to ask, or possible again."""
 
@@ -99,6 +102,20 @@ class VersionsContract:
             await harness.versions.resolve(name)
         await harness.away(False)
         assert name.startswith((await harness.versions.resolve(name)).name)
+
+    @pytest_twisted.ensureDeferred
+    async def test_the_head_of_a_branch_is_its_newest_version(self, harness: Harness) -> None:
+        for branch in ("main", "feature/x", "main"):
+            name = await harness.branch(branch)
+            assert (await harness.versions.head(branch)).name == name
+
+    @pytest_twisted.ensureDeferred
+    async def test_a_branch_that_is_not_there_is_unknown_and_the_error_says_which(self, harness: Harness) -> None:
+        await harness.branch("feature/x")
+        for name in ("feature", "feature/*", "*", "--all"):
+            with pytest.raises(UnknownVersion) as caught:
+                await harness.versions.head(name)
+            assert caught.value.key == Key("app", name)
 
     @pytest_twisted.ensureDeferred
     async def test_all_who_ask_at_once_get_the_same_answer(self, harness: Harness) -> None:

@@ -30,6 +30,14 @@ def test_a_full_cache_drops_what_was_set_longest_ago() -> None:
     assert len(cache) == 2
 
 
+def test_what_is_no_longer_true_is_dropped() -> None:
+    cache: Cache[int] = Cache(Clock(), 9)
+    for name in ("abc", "abd", "x"):
+        cache.set(name, 1, 5.0)
+    cache.forget_where(lambda name: name.startswith("ab"))
+    assert [cache.last(name) for name in ("abc", "abd", "x")] == [None, None, 1]
+
+
 def outcome(deferred: Deferred[int]) -> list[object]:
     seen: list[object] = []
     deferred.addCallbacks(seen.append, lambda failure: seen.append(failure.value))

@@ -73,7 +73,7 @@ class Repository:
 
     async def branch(self, branch: str) -> str:
         name = self.commit()
-        self.git("branch", "-f", branch, name) if branch != self.git("branch", "--show-current") else None
+        self.git("update-ref", f"refs/heads/{branch}", name)
         return name
 
     async def twins(self) -> tuple[str, str]:
@@ -285,3 +285,26 @@ async def test_git_variables_of_ours_lead_nowhere_else(repository: Repository, m
 def test_complaints_are_sentences_that_name_the_repository() -> None:
     assert git.complaint("/r", "error: x\nfatal: bad thing\n") == "git cannot read the repository /r: bad thing."
     assert git.complaint("/r", "") == "git cannot read the repository /r: it did not say why."
+
+
+@pytest_twisted.ensureDeferred
+async def test_a_commit_that_is_said_to_be_there_is_no_longer_absent(repository: Repository) -> None:
+    body = commit_object(repository.git("mktree"), 1)
+    name = repository.git("hash-object", "-t", "commit", "--stdin", stdin=body)
+    for spelling in (name, name[:7]):
+        with pytest.raises(UnknownVersion):
+            await repository.versions.resolve(spelling)
+    repository.git("hash-object", "-t", "commit", "-w", "--stdin", stdin=body)
+    with pytest.raises(UnknownVersion):
+        await repository.versions.resolve(name)
+    repository.versions.pushed(name)
+    assert (await repository.versions.resolve(name[:7])).name == name
+
+
+@pytest_twisted.ensureDeferred
+async def test_the_head_is_the_branchs_and_no_tags(repository: Repository) -> None:
+    name = await repository.branch("main")
+    other = repository.commit()
+    repository.git("tag", "main", other)
+    repository.git("update-ref", "refs/heads/main", name)
+    assert (await repository.versions.head("main")).commit == name

@@ -524,3 +524,40 @@ def test_close_gives_up_what_is_being_asked(bench: Bench) -> None:
     bench.versions.close()
     assert len(outcome) == 1
     assert bench.clock.getDelayedCalls() == []
+
+
+# -- pushes -------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("spelling", [SHORT, LONG, LONG[:12]])
+def test_a_commit_that_is_said_to_be_pushed_is_no_longer_absent_by_any_spelling(bench: Bench, spelling: str) -> None:
+    bench.refused(spelling, UnknownVersion)
+    bench.push(LONG)
+    bench.refused(spelling, UnknownVersion)
+    bench.versions.pushed(LONG)
+    assert bench.ask(spelling).name == LONG
+
+
+def test_a_tag_that_is_said_to_be_pushed_is_asked_for_anew() -> None:
+    bench = Bench("registry.test/team/app:{version}", git_hash=False)
+    first = bench.registry.push("main", content="first")
+    assert bench.ask("main").digest == first
+    second = bench.registry.push("main", content="second")
+    assert bench.ask("main").digest == first
+    bench.versions.pushed("main-2")  # another
+    assert bench.ask("main").digest == first
+    bench.versions.pushed("main")
+    assert bench.ask("main").digest == second
+
+
+def test_the_head_of_a_tag_is_the_tag() -> None:
+    bench = Bench("registry.test/team/app:{version}", git_hash=False)
+    digest = bench.registry.push("main")
+    assert got(bench.versions.head("main")) == Version("main", image="registry.test/team/app:main", digest=digest)
+
+
+def test_without_the_manifest_no_branch_is_known(bench: Bench, logged: list[dict]) -> None:
+    bench.manifest.broken = sqlite3.OperationalError("disk I/O error")
+    with pytest.raises(UnknownVersion):
+        got(bench.versions.head("main"))
+    assert events.MANIFEST_FAILED in [event["log_format"] for event in logged]
