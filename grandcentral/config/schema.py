@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 
 from ..core.model import App, Limits
+from ..core.webhooks import FORMATS
 from .app_table import ADDRESS, APPS
 from .kinds import (
     ACCESS_LOG,
@@ -136,7 +137,8 @@ REGISTRIES = Table(
 
 WEBHOOKS = Table(
     "webhooks",
-    "Notifications of image registries, about what was pushed: on the admin listener. See `prewarm` of an app.",
+    "Notifications of image registries, about what was pushed. They are received by the admin listener, as `POST "
+    f"/webhooks/FORMAT` with one of the formats {', '.join(FORMATS)}. See `prewarm` of an app.",
     (
         Setting(
             "secret",
