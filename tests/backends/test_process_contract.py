@@ -39,6 +39,7 @@ class ProcessHarness:
         self.repository = directory / "repository"
         self.stacks = directory / "state" / "stacks"
         self.entries = directory / "journal"
+        self.parted = directory / "parted"
         self.repository.mkdir()
         (self.repository / "listen.py").write_text(LISTEN)
         self.git("init", "-q")
@@ -75,6 +76,19 @@ class ProcessHarness:
     def checked(self, name: str, healthy: bool) -> Service:
         check = HealthCheck(("true",) if healthy else ("false",), interval=0.1, retries=2)
         return self.service(name, "exec sleep 1000", healthcheck=check)
+
+    def faltering(self, name: str, status: int) -> Service:
+        return self.service(name, f"[ -e {name}.ran ] && echo {name} ends && exit {status}; touch {name}.ran; exec sleep 1000")
+
+    def sickening(self, name: str) -> Service:
+        check = HealthCheck(("mkdir", f"{name}.passed"), interval=0.1, retries=2)
+        return self.service(name, "exec sleep 1000", healthcheck=check)
+
+    def parting(self, name: str) -> Service:
+        return self.service(name, f"trap 'echo {name} >> {self.parted}; exit' TERM; while :; do sleep 0.02; done")
+
+    def farewells(self) -> list[str]:
+        return self.parted.read_text().split() if self.parted.exists() else []
 
     def journal(self) -> list[str]:
         """By process number: two that were started a moment apart may write in any order."""
@@ -120,4 +134,4 @@ def harness(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> ProcessHarness:
 
 
 class TestContract(BackendContract):
-    pass
+    lacks = frozenset({"volumes"})

@@ -81,7 +81,7 @@ class Harness(Protocol):
         """It does nothing until it is stopped; when it is started again, it prints one line more and ends with that status."""
 
     def sickening(self, name: str) -> Service:
-        """It does nothing; its health check, of little patience, passes, and never again after it is started again."""
+        """It does nothing, and its health check, of little patience, passes once and never again."""
 
     def parting(self, name: str) -> Service:
         """It does nothing until it is asked to stop; then it enters itself among the farewells, and ends."""

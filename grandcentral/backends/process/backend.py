@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import random
 import shutil
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Collection, Coroutine, Iterable, Mapping
 from pathlib import Path
 from typing import Any, ParamSpec, TypeVar
 
@@ -19,12 +19,13 @@ from zope.interface import implementer
 from ... import events
 from ...core import git
 from ...core.keys import Key
-from ...core.model import Endpoint, Found, Launch, LogTail
-from ...errors import EngineRefused, EngineUnavailable, Mishap, ServiceExited
+from ...core.model import Endpoint, Found, Hook, Launch, LogTail, Usage, Version
+from ...errors import EngineRefused, EngineUnavailable, Mishap, NothingKept, ServiceExited
 from ...interfaces import IBackend, Report, Vanished
-from . import halting, logs, proc
-from .home import Home, Record, Running
-from .launching import Launching
+from . import halting, hooks, logs, proc
+from .checkout import look_up
+from .home import Home, Record
+from .launching import Launching, commit_of
 from .ports import Ports
 from .stack import Stack
 from .watching import Process
@@ -45,6 +46,8 @@ class ProcessBackend:
     escapes); it need not be our child. So stacks outlive a gateway that dies, and the next one takes them over by ``survey``.
     (Under systemd this takes ``KillMode=process``.) Needs Linux 5.3 or newer.
 
+    What is kept of a stopped stack is its work tree, with whatever it has written there. There are no volumes.
+
     :param reactor: IReactorTime, IReactorFDSet and IReactorThreads.
     :param state_dir: where work trees, logs and records are kept; of one gateway alone.
     :param repositories: app name -> path of its Git repository; it may change, and counts as it is when a stack starts.
@@ -58,7 +61,7 @@ class ProcessBackend:
         self._repositories = repositories
         self._ports = Ports(random.randrange(2**16))
         self._stacks: dict[Key, Stack] = {}
-        self._launches: dict[Deferred[Endpoint], Deferred[None]] = {}  # under way -> fires when it is over
+        self._under_way: dict[Deferred[Any], Deferred[None]] = {}  # starts, hooks -> fires when it is over
         # For the two things that block for longer than a blink: reading all of /proc, and removing work trees.
         self._threads = ThreadPool(0, 4, name="grandcentral-process")
         self._bounding = LoopingCall(self._bound_logs)
@@ -78,8 +81,8 @@ class ProcessBackend:
         return Deferred.fromCoroutine(self._close())
 
     async def _close(self) -> None:
-        for launch, over in tuple(self._launches.items()):
-            launch.cancel()
+        for deferred, over in tuple(self._under_way.items()):
+            deferred.cancel()
             await over
         self._bounding.stop()
         for stack in self._stacks.values():
@@ -87,20 +90,23 @@ class ProcessBackend:
         self._stacks.clear()
         self._threads.stop()
 
-    def launch(self, launch: Launch, report: Report) -> Deferred[Endpoint]:
-        launched = Deferred.fromCoroutine(self._launch(launch, report))
-        self._launches[launched] = Deferred()
-        return launched.addBoth(self._launch_over, launched)
+    def _tracked(self, sequence: Coroutine[Any, Any, T]) -> Deferred[T]:
+        """What ``close`` has to call off."""
+        deferred = Deferred.fromCoroutine(sequence)
+        self._under_way[deferred] = Deferred()
+        return deferred.addBoth(self._over, deferred)
 
-    def _launch_over(self, result: T, launched: Deferred[Endpoint]) -> T:
-        self._launches.pop(launched).callback(None)
+    def _over(self, result: T, deferred: Deferred[T]) -> T:
+        self._under_way.pop(deferred).callback(None)
         return result
 
+    # -- starting
+
+    def launch(self, launch: Launch, report: Report) -> Deferred[Endpoint]:
+        return self._tracked(self._launch(launch, report))
+
     async def _launch(self, launch: Launch, report: Report) -> Endpoint:
-        repository = self._repositories.get(launch.key.app)
-        if repository is None:
-            raise EngineRefused(f"The app {launch.key.app} has no Git repository.")
-        repository = os.path.abspath(os.path.expanduser(repository))
+        repository = self._repository(launch)
         home = Home.of(self._homes, launch.key)
         try:
             home.create()
@@ -109,28 +115,82 @@ class ProcessBackend:
         record = Record(launch.key, launch.generation, launch.version, launch.spec.serves, proc.boot_id())
         stack = self._stacks[launch.key] = Stack(home, record, self._lost)
         stack.note()
-        return await Launching(self._reactor, stack, launch, report, repository, self._choose_port).run()
+        return await Launching(self._reactor, stack, launch, report, self._choose_port).run(repository)
 
-    def _choose_port(self) -> int:
+    def restart(self, launch: Launch, report: Report) -> Deferred[Endpoint]:
+        return self._tracked(self._restart(launch, report))
+
+    async def _restart(self, launch: Launch, report: Report) -> Endpoint:
+        stack = self._known(Home.of(self._homes, launch.key))
+        if stack is None:
+            raise NothingKept(f"Nothing is kept of {launch.key}.")
+        return await Launching(self._reactor, stack, launch, report, self._choose_port).run_again()
+
+    def fetch(self, launch: Launch, report: Report) -> Deferred[None]:
+        """Commits are in the repository already, or cannot be had; only that is looked at."""
+        return self._tracked(self._fetch(launch))
+
+    async def _fetch(self, launch: Launch) -> None:
+        repository = self._repository(launch)
+        await look_up(self._reactor, repository, commit_of(launch, repository))
+
+    def reclaim(self, keep: Collection[Version]) -> Deferred[int]:
+        """Nothing is ever fetched, and a work tree goes with its stack."""
+        return succeed(0)
+
+    def _repository(self, launch: Launch) -> str:
+        repository = self._repositories.get(launch.key.app)
+        if repository is None:
+            raise EngineRefused(f"The app {launch.key.app} has no Git repository.")
+        return os.path.abspath(os.path.expanduser(repository))
+
+    def _choose_port(self, before: int | None) -> int:
         records = [stack.record for stack in self._stacks.values()]
-        return self._ports.choose({service.port for record in records for service in record.services.values()})
+        return self._ports.choose({service.port for record in records for service in record.services.values()}, before)
 
     def _lost(self, stack: Stack, mishap: Mishap) -> None:
         self._vanished(stack.record.key, stack.record.generation, mishap)
 
-    def halt(self, key: Key, grace: bool) -> Deferred[None]:
+    # -- sleep
+
+    def stop(self, key: Key) -> Deferred[None]:
+        return Deferred.fromCoroutine(self._stop(key))
+
+    async def _stop(self, key: Key) -> None:
+        home = Home.of(self._homes, key)
+        stack = self._known(home)
+        if stack is not None:
+            stack.quiet()
+            self._note(stack, stopped=True)
+        await self._end(home, grace=True)
+        if stack is not None:
+            self._note(stack, services=stack.record.idle().services)
+
+    def _note(self, stack: Stack, **changes: Any) -> None:
+        """A stop goes on where the disk is full: the next gateway will see for itself that nothing runs."""
+        try:
+            stack.note(**changes)
+        except EngineRefused as error:
+            log.warn(events.STOP_NOT_NOTED, key=stack.record.key, why=str(error))
+
+    def halt(self, key: Key, grace: bool, volumes: bool = False) -> Deferred[None]:
         return Deferred.fromCoroutine(self._halt(key, grace))
 
     async def _halt(self, key: Key, grace: bool) -> None:
         home = Home.of(self._homes, key)
         if key in self._stacks:
             self._stacks[key].quiet()
-        if home.exists():
-            record = home.read()
-            services: Mapping[str, Running] = record.services if record else {}
-            await halting.end(self._reactor, self._look(home), services, grace)
-            await self._in_thread(home.remove)
+        await self._end(home, grace)
+        await self._in_thread(home.remove)
         self._stacks.pop(key, None)
+
+    async def _end(self, home: Home, grace: bool) -> None:
+        if home.exists():
+            record = self._record(home)
+            await halting.end(self._reactor, self._look(home), record.services if record else {}, grace)
+
+    def execute(self, key: Key, hook: Hook, within: float) -> Deferred[None]:
+        return self._tracked(hooks.run(self._reactor, self._stacks.get(key), hook, within))
 
     def pause(self, key: Key) -> Deferred[None]:
         return Deferred.fromCoroutine(self._pause(key))
@@ -150,39 +210,61 @@ class ProcessBackend:
             raise stack.fault if stack and stack.fault else gone(key)
         return endpoint
 
+    # -- what there is
+
     def survey(self) -> Deferred[tuple[Found, ...]]:
         return Deferred.fromCoroutine(self._survey())
 
     async def _survey(self) -> tuple[Found, ...]:
-        homes = (Home(path) for path in sorted(self._homes.iterdir()) if "@" in path.name)
-        return tuple(self._found(home) for home in homes)
+        homes = self._all_homes()
+        members = await self._in_thread(proc.members_of, self._leaders(homes))
+        return tuple(self._found(home, bool(members[home.mark])) for home in homes if home.exists())
 
-    def _found(self, home: Home) -> Found:
-        stack = self._stacks.get(home.key) or self._adopt(home)
-        return stack.found() if stack else Found(home.key, generation=0, endpoint=None)
+    def _found(self, home: Home, running: bool) -> Found:
+        stack = self._known(home)
+        if stack is None:
+            return Found(home.key, generation=0, endpoint=None, running=running)
+        running = running or bool(stack.processes)  # something may have been started since
+        if not running:
+            stack.record = stack.record.idle()
+        return stack.found(running)
+
+    def _known(self, home: Home) -> Stack | None:
+        """The stack in that directory; None if that is all there is of it, or not even that."""
+        return self._stacks.get(home.key) or self._adopt(home)
 
     def _adopt(self, home: Home) -> Stack | None:
-        """A stack of an earlier gateway, watched from now on if it is whole; None if all that is left of it is a directory."""
+        """A stack of an earlier gateway, watched from now on if it is whole."""
         record = home.read()
         if record is None or record.key != home.key:
             return None
-        stack = Stack(home, record, self._lost)
+        leaders = record.leaders()
+        stack = Stack(home, record if leaders else record.idle(), self._lost)
         processes = {}
-        if record.launched and record.boot == proc.boot_id():
+        if record.up and leaders:
             for name, service in stack.lasting.items():
                 processes[name] = Process.adopt(self._reactor, service.pid, service.started)
         for name, process in processes.items():
             if process is not None:
                 stack.watch(name, process)
-        if len(stack.processes) < len(stack.lasting) or not record.launched:
+        if len(stack.processes) < len(stack.lasting) or not record.up:
             stack.let_go()
             stack.fault = gone(home.key)
         self._stacks[home.key] = stack
         return stack
 
+    def usage(self) -> Deferred[Mapping[Key, Usage]]:
+        """The size of a work tree is not told: counting it takes as long as removing it."""
+        return Deferred.fromCoroutine(self._usage())
+
+    async def _usage(self) -> Mapping[Key, Usage]:
+        homes = self._all_homes()
+        memory = await self._in_thread(proc.memory_of, self._leaders(homes))
+        return {home.key: Usage(memory[home.mark]) for home in homes}
+
     def logs(self, key: Key, lines: int) -> Deferred[tuple[LogTail, ...]]:
         home = Home.of(self._homes, key)
-        record = self._stacks[key].record if key in self._stacks else home.read()
+        record = self._record(home)
         services = record.services if record else {}
         return succeed(tuple(LogTail(name, logs.tail(home.log(name), lines)) for name in services))
 
@@ -199,10 +281,18 @@ class ProcessBackend:
 
     # -- what blocks
 
+    def _all_homes(self) -> list[Home]:
+        return [Home(path) for path in sorted(self._homes.iterdir()) if "@" in path.name]
+
+    def _record(self, home: Home) -> Record | None:
+        return self._stacks[home.key].record if home.key in self._stacks else home.read()
+
+    def _leaders(self, homes: Iterable[Home]) -> dict[str, dict[int, int]]:
+        return {home.mark: record.leaders() if (record := self._record(home)) else {} for home in homes}
+
     def _look(self, home: Home) -> Callable[[], Awaitable[tuple[proc.Seen, ...]]]:
         """Finds the processes of a stack, each time it is called."""
-        record = home.read()
-        leaders = record.leaders() if record and record.boot == proc.boot_id() else {}
+        leaders = self._leaders([home])[home.mark]
         return lambda: self._in_thread(proc.members, home.mark, leaders)
 
     def _in_thread(self, blocking: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> Deferred[T]:
@@ -210,8 +300,7 @@ class ProcessBackend:
 
     def _bound_logs(self) -> None:
         for stack in self._stacks.values():
-            for name in stack.record.services:
-                path = stack.home.log(name)
+            for path in stack.home.logs.glob("*.log") if stack.processes else ():
                 try:
                     logs.bound(path)
                 except OSError as error:

@@ -37,6 +37,17 @@ async def check_out(reactor: Any, repository: str, commit: str, tree: Path, mark
     await _git(reactor, str(tree), ("read-tree", "--reset", "-u", commit), tree, mark)
 
 
+async def look_up(reactor: Any, repository: str, commit: str) -> None:
+    """See that a repository has a commit, and write nothing. Fails like ``check_out``."""
+    asked = git.command(repository, "cat-file", "-e", f"{commit}^{{commit}}")
+    try:
+        process = spawn(reactor, asked, Path("/"), git.environment(os.environ, repository), Path(os.devnull))
+    except FileNotFoundError as error:
+        raise EngineUnavailable(git.NOT_INSTALLED) from error
+    if await finished(process, reactor) != 0:
+        raise ImageUnavailable(f"The repository {repository} cannot be read, or has no commit {commit}.")
+
+
 def _make_repository(tree: Path, commit: str, objects: str) -> None:
     """What ``git init`` would make, with a detached HEAD, and the objects of another repository."""
     own = tree / ".git"

@@ -24,16 +24,14 @@ Look = Callable[[], Awaitable[Sequence[Seen]]]
 async def end(reactor: Any, look: Look, services: Mapping[str, Running], grace: bool) -> None:
     """End every process that ``look`` finds, until it finds none.
 
-    :param services: what the stack was started as; says which signal asks a session to end, and how long it may take.
+    :param services: what the stack was started as; says in which order, by which signal, and for how long its sessions are
+        asked to end.
     :param grace: ask first.
     :raises EngineUnavailable: some process does not end, although killed.
     """
+    if grace:
+        await _ask(reactor, look, services)
     members = await look()
-    if grace and members:
-        polite = {service.pid: service.stop_signal for service in services.values()}
-        patience = max((service.grace for service in services.values()), default=0.0)
-        await _ended(reactor, members, lambda seen: polite.get(seen.session, signal.SIGTERM), patience)
-        members = await look()
     for _ in range(ROUNDS):
         if not members:
             return
@@ -42,6 +40,22 @@ async def end(reactor: Any, look: Look, services: Mapping[str, Running], grace: 
     if members:
         pids = ", ".join(str(seen.pid) for seen in members)
         raise EngineUnavailable(f"These processes were killed and do not end: {pids}.")
+
+
+async def _ask(reactor: Any, look: Look, services: Mapping[str, Running]) -> None:
+    """Ask all to end: the last wave first, and after the waves whatever has left its session."""
+    members = await look()
+    _signal(reactor, [seen for seen in members if seen.stopped], signal.SIGCONT)  # who ends may need who ends later
+    polite = {service.pid: service for service in services.values()}
+    for wave in sorted({service.wave for service in services.values()}, reverse=True):
+        asked = [seen for seen in members if seen.session in polite and polite[seen.session].wave == wave]
+        if asked:
+            patience = max(polite[seen.session].grace for seen in asked)
+            await _ended(reactor, asked, lambda seen: polite[seen.session].stop_signal, patience)
+            members = await look()
+    if strays := [seen for seen in members if seen.session not in polite]:
+        patience = max((service.grace for service in services.values()), default=0.0)
+        await _ended(reactor, strays, lambda seen: signal.SIGTERM, patience)
 
 
 async def freeze(reactor: Any, look: Look) -> bool:

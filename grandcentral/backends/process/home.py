@@ -2,7 +2,7 @@
 
 ::
 
-    stacks/APP@NAME/stack.json   what runs (Record)
+    stacks/APP@NAME/stack.json   what runs, or ran before it was stopped (Record)
     stacks/APP@NAME/tree/        the work tree
     stacks/APP@NAME/logs/        a file for each service
 """
@@ -16,23 +16,28 @@ from collections.abc import Mapping
 from pathlib import Path
 from urllib.parse import quote, unquote
 
-from attrs import asdict, field, frozen
+from attrs import asdict, evolve, field, frozen
 
 from ...core.keys import Key
 from ...core.model import Version
+from . import proc
 
 FORMAT = 1
 
 
 @frozen
 class Running:
-    """One service as it was started. ``pid`` is also its session; ``port`` is None for a task: what runs once and ends."""
+    """One service as it was started. ``pid`` is also its session, 0 for one that was stopped; ``port`` is None for a task: what
+    runs once and ends."""
 
     pid: int
     started: int  # clock ticks since boot
     port: int | None
     stop_signal: int
     grace: float  # seconds
+    wave: int = 0  # of the start: who is in a later wave is stopped earlier
+    directory: str = ""  # where it was started; relative to the work tree, or absolute
+    environment: Mapping[str, str] = field(factory=dict, repr=False)
 
     @property
     def is_task(self) -> bool:
@@ -41,7 +46,8 @@ class Running:
 
 @frozen
 class Record:
-    """What is known of a stack. ``launched``: it was whole."""
+    """What is known of a stack. ``launched``: it was whole, and so can be started again. ``stopped``: it has been told to stop,
+    and has not been whole since."""
 
     key: Key
     generation: int
@@ -49,11 +55,24 @@ class Record:
     serves: str
     boot: str  # proc.boot_id: after another boot the pids are somebody else's
     launched: bool = False
+    stopped: bool = False
     services: Mapping[str, Running] = field(factory=dict)
 
+    @property
+    def up(self) -> bool:
+        """Every service should be running."""
+        return self.launched and not self.stopped
+
     def leaders(self) -> dict[int, int]:
-        """The sessions of the stack: leader's pid -> when it started."""
-        return {service.pid: service.started for service in self.services.values()}
+        """The sessions of the stack: leader's pid -> when it started. None after another boot."""
+        if self.boot != proc.boot_id():
+            return {}
+        return {service.pid: service.started for service in self.services.values() if service.pid}
+
+    def idle(self) -> Record:
+        """The same when nothing of it runs: what is kept for days must not name processes that may become somebody else's."""
+        services = {name: evolve(service, pid=0, started=0) for name, service in self.services.items()}
+        return evolve(self, services=services)
 
 
 def dumped(record: Record) -> str:
@@ -110,7 +129,8 @@ class Home:
         self.logs.mkdir()
 
     def write(self, record: Record) -> None:
-        """Atomically, for a reader after our death. Not synced: nothing of it outlives the machine's."""
+        """Atomically, for a reader after our death. Not synced, as little as the stack's own files are: what a power cut undoes
+        is the last half minute. Raises OSError."""
         new = self.path / "stack.json.new"
         new.write_text(dumped(record))
         new.rename(self.path / "stack.json")

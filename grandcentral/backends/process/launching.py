@@ -1,10 +1,10 @@
-"""The sequence of a launch: work tree, Procfile, services wave by wave, and whether the port is really ours."""
+"""The sequence of a start: work tree, Procfile, services wave by wave, and whether the port is really ours."""
 
 from __future__ import annotations
 
 import os
 import signal
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from typing import Any
 
 from attrs import define
@@ -14,11 +14,11 @@ from twisted.logger import Logger
 
 from ... import events
 from ...core import procfile
-from ...core.model import Condition, Endpoint, Launch, Progress, Service, StackSpec
+from ...core.model import Endpoint, Launch, Progress, Service, StackSpec
 from ...core.ordering import Disordered, waves
 from ...core.problems import Invalid
 from ...core.readiness import pace
-from ...errors import EngineRefused, ServiceExited, ServiceUnhealthy
+from ...errors import EngineRefused, NothingKept, ServiceExited, ServiceUnhealthy
 from ...interfaces import Report
 from . import proc
 from .checkout import check_out
@@ -34,34 +34,52 @@ log = Logger()
 
 @define(eq=False)
 class Launching:
-    """One launch; ``run`` it once.
+    """One start of a stack: ``run`` it once, or ``run_again``.
 
     :param reactor: IReactorTime and IReactorFDSet.
-    :param repository: absolute path.
-    :param choose_port: hands out a free port; raises NoPort.
+    :param choose_port: hands out a free port, the given one if that is free; raises NoPort.
     """
 
     reactor: Any
     stack: Stack
     launch: Launch
     report: Report
-    repository: str
-    choose_port: Callable[[], int]
+    choose_port: Callable[[int | None], int]
 
-    async def run(self) -> Endpoint:
-        """As IBackend.launch says."""
-        commit = self.launch.version.commit
-        if commit is None:
-            raise EngineRefused(f"{self.launch.version.name} is not a commit of {self.repository}.")
+    async def run(self, repository: str) -> Endpoint:
+        """As IBackend.launch says.
+
+        :param repository: absolute path.
+        """
+        commit = commit_of(self.launch, repository)
         self.report(Progress("pull", detail=f"commit {commit[:10]}"))
         mark = {proc.MARK: self.stack.home.mark}
-        await check_out(self.reactor, self.repository, commit, self.stack.home.tree, mark)
+        await check_out(self.reactor, repository, commit, self.stack.home.tree, mark)
         self.report(Progress("pull", done=True))
         spec = self._spec()
-        for wave in self._waves(spec):
-            await self._start(spec, [spec.service(name) for name in wave])
+        return await self._run(spec, {service.name for service in spec.services})
+
+    async def run_again(self) -> Endpoint:
+        """As IBackend.restart says; with the commands that the template has now, if it still has the same services."""
+        record = self.stack.record
+        if not self.stack.kept:
+            raise NothingKept(f"{record.key} is not there any more, or was never whole.")
+        if record.version.commit != self.launch.version.commit:
+            raise NothingKept(f"{record.key} was stopped at another commit.")
+        spec = self._spec()
+        names = {service.name for service in spec.services}
+        if names != record.services.keys():
+            raise NothingKept(f"{record.key} was stopped when it had other services.")
+        self.stack.fault = None
+        self.stack.note(boot=proc.boot_id(), stopped=True, services=record.idle().services)
+        return await self._run(spec, {name for name in names if not spec.is_task(name)})
+
+    async def _run(self, spec: StackSpec, names: Collection[str]) -> Endpoint:
+        """Start these of the services."""
+        for number, wave in enumerate(self._waves(spec)):
+            await self._start(spec, [spec.service(name) for name in wave if name in names], number)
         await self._claim(spec.service(spec.serves))
-        self.stack.note(launched=True)
+        self.stack.note(launched=True, stopped=False)
         endpoint = self.stack.endpoint
         assert endpoint is not None
         return endpoint
@@ -89,11 +107,12 @@ class Launching:
         except Disordered as disordered:
             raise EngineRefused(f"{disordered}.") from disordered
 
-    async def _start(self, spec: StackSpec, services: list[Service]) -> None:
+    async def _start(self, spec: StackSpec, services: list[Service], wave: int) -> None:
         """Start a wave, and wait for all that anybody waits for of it."""
         for service in services:
             self.report(Progress("create", service.name))
-            self.stack.start(self.reactor, self.launch, service, None if spec.is_task(service.name) else self._port())
+            port = None if spec.is_task(service.name) else self._port(service.name)
+            self.stack.start(self.reactor, self.launch, service, port, wave)
             self.report(Progress("create", service.name, done=True))
         for service in services:
             if spec.is_task(service.name):
@@ -110,11 +129,10 @@ class Launching:
         check = service.healthcheck
         assert check is not None
         deadline = self.reactor.seconds() + check.start_period + check.retries * check.interval
-        port = self.stack.record.services[service.name].port
         name = f"{service.name} health check"
         attempt = 0
         while True:
-            probe = self.stack.run(self.reactor, self.launch, service, port, check.test, self.stack.home.log(name))
+            probe = self.stack.beside(self.reactor, service.name, check.test, self.stack.home.log(name))
             try:
                 if await finished(probe, self.reactor, check.timeout) == 0:
                     return
@@ -130,22 +148,30 @@ class Launching:
     async def _claim(self, serves: Service) -> None:
         """See that whoever listens on the port is ours. If not, start the service again on another port, once."""
         for attempt in range(2):
-            port = self.stack.record.services[serves.name].port
+            running = self.stack.record.services[serves.name]
+            port = running.port
             assert port is not None
             if not await self._stranger(serves.name, port):
                 return
             log.info(events.PORT_TAKEN, key=self.launch.key, port=port)
             if attempt == 0:
                 await self._end(serves.name)
-                self.stack.start(self.reactor, self.launch, serves, self._port())
+                self.stack.start(self.reactor, self.launch, serves, self._port(), running.wave)
         raise EngineRefused(f"Other processes took the ports that were meant for {self.launch.key}.")
 
     async def _stranger(self, serves: str, port: int) -> bool:
-        """Whether another process than one of the stack listens on the port. False too if nobody listens there yet."""
+        """Whether another process than one of the stack listens on the port. False too if nobody listens there yet.
+
+        Raises EngineRefused if the stack listens there, and not where it will be asked.
+        """
         deadline = self.reactor.seconds() + LISTENS_WITHIN
+        listeners: frozenset[int] = frozenset()
         while self.reactor.seconds() < deadline:
             if listeners := proc.listening(port):
-                return not self._ours(serves, listeners)
+                if not self._ours(serves, listeners):
+                    return True
+                if proc.on_loopback(port):
+                    return False
             try:
                 await self.stack.step(deferLater(self.reactor, _LOOK_EVERY))
             except ServiceExited as exited:
@@ -153,6 +179,9 @@ class Launching:
                 if exited.service == serves and (listeners := proc.listening(port)):
                     return not self._ours(serves, listeners)
                 raise
+        if listeners:
+            why = f"{serves} listens on port {port}, but not at 127.0.0.1. Have it listen on $HOST, or on every address."
+            raise EngineRefused(why, logs=self.stack.tails([serves], LINES))
         return False
 
     def _ours(self, serves: str, listeners: frozenset[int]) -> bool:
@@ -171,21 +200,23 @@ class Launching:
             os.killpg(process.pid, signal.SIGKILL)
             await process.ended()
 
-    def _port(self) -> int:
+    def _port(self, again: str = "") -> int:
+        """A port; that which a service of this name had, if it is free."""
+        running = self.stack.record.services.get(again)
         try:
-            return self.choose_port()
+            return self.choose_port(running.port if running else None)
         except NoPort as error:
             raise EngineRefused(f"{self.launch.key} gets no port: {error}.") from error
 
 
+def commit_of(launch: Launch, repository: str) -> str:
+    """What is to be checked out. Raises EngineRefused."""
+    if launch.version.commit is None:
+        raise EngineRefused(f"{launch.version.name} is not a commit of {repository}.")
+    return launch.version.commit
+
+
 def must_be_healthy(spec: StackSpec, service: Service) -> bool:
-    """Whether the launch waits for the health check of a service: if it is the one that serves, or another waits for it."""
-    if service.healthcheck is None or service.healthcheck.disabled:
-        return False
-    waited_for = (
-        dependency
-        for other in spec.services
-        for dependency in other.depends_on
-        if dependency.service == service.name and dependency.condition is Condition.HEALTHY
-    )
-    return service.name == spec.serves or any(waited_for)
+    """Whether the start waits for the health check of a service."""
+    check = service.healthcheck
+    return check is not None and not check.disabled and spec.must_be_healthy(service.name)

@@ -23,8 +23,13 @@ class Ports:
     def __init__(self, start: int) -> None:
         self._next = FIRST + start % (LAST - FIRST + 1)
 
-    def choose(self, taken: Container[object]) -> int:
-        """A port that is not ``taken`` and on which nobody listens, on any address of this machine. Raises NoPort."""
+    def choose(self, taken: Container[object], before: int | None = None) -> int:
+        """A port that is not ``taken`` and on which nobody listens, on any address of this machine. Raises NoPort.
+
+        :param before: one that the caller had, and has again if nobody listens there.
+        """
+        if before is not None and _free(before):
+            return before
         for port in chain(range(self._next, LAST + 1), range(FIRST, self._next)):
             if port not in taken and _free(port):
                 self._next = port + 1 if port < LAST else FIRST

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
@@ -12,6 +13,19 @@ PROC = Path("/proc")
 MARK = "GRANDCENTRAL_STACK"  # the environment variable that every process of a stack inherits
 
 _LISTEN = "0A"  # include/net/tcp_states.h
+
+
+def _words(address: bytes) -> str:
+    """An address as /proc/net has it: 32 bits at a time, as a number of this machine's byte order."""
+    words = (int.from_bytes(address[at : at + 4], sys.byteorder) for at in range(0, len(address), 4))
+    return "".join(f"{word:08X}" for word in words)
+
+
+# Addresses on which a listener hears what comes to 127.0.0.1. (One on :: does, unless it asked for IPv6 alone; we cannot see.)
+_LOOPBACK = {
+    "tcp": {_words(bytes(4)), _words(bytes([127, 0, 0, 1]))},
+    "tcp6": {_words(bytes(16)), _words(bytes(10) + b"\xff\xff" + bytes([127, 0, 0, 1]))},
+}
 
 
 @frozen
@@ -56,18 +70,57 @@ def members(mark: str, leaders: Mapping[int, int]) -> tuple[Seen, ...]:
     :param mark: the value of MARK in their environment.
     :param leaders: session leader's pid -> when it started. A session whose leader is another process by now is not ours.
     """
-    for_sure = {pid for pid, started in leaders.items() if (seen := look(pid)) is None or seen.started == started}
-    found = []
+    return members_of({mark: leaders})[mark]
+
+
+def members_of(stacks: Mapping[str, Mapping[int, int]]) -> dict[str, tuple[Seen, ...]]:
+    """``members`` of several stacks, mark -> leaders, in one look at all processes."""
+    sessions = {
+        pid: mark
+        for mark, leaders in stacks.items()
+        for pid, started in leaders.items()
+        if (seen := look(pid)) is None or seen.started == started
+    }
+    found: dict[str, list[Seen]] = {mark: [] for mark in stacks}
     for pid in _pids():
         seen = look(pid)
-        if seen is not None and seen.alive and (seen.session in for_sure or _carries(pid, mark)):
-            found.append(seen)
-    return tuple(found)
+        if seen is not None and seen.alive:
+            mark = sessions.get(seen.session) or _mark(pid)
+            if mark in found:
+                found[mark].append(seen)
+    return {mark: tuple(processes) for mark, processes in found.items()}
+
+
+def memory_of(stacks: Mapping[str, Mapping[int, int]]) -> dict[str, int]:
+    """The ``memory`` of all ``members_of`` each stack."""
+    return {mark: sum(memory(seen.pid) for seen in processes) for mark, processes in members_of(stacks).items()}
+
+
+def memory(pid: int) -> int:
+    """Bytes that the kernel could not have back from a process for the asking: what it has written, and its share of what
+    several have written. 0 for one that has gone. Of another user's we are only told what it has written alone."""
+    try:
+        rollup = (PROC / str(pid) / "smaps_rollup").read_text()
+    except PermissionError:
+        return _anonymous(pid)
+    except OSError:  # gone; or a zombie, which has no memory
+        return 0
+    sizes = {name: value for name, _, value in (line.partition(":") for line in rollup.splitlines())}
+    return sum(int(sizes[name].split()[0]) * 1024 for name in ("Pss_Anon", "Pss_Shmem"))
 
 
 def listening(port: int) -> frozenset[int]:
     """The inodes of the sockets that listen on a TCP port, on whatever address."""
-    return frozenset(inode for file in ("tcp", "tcp6") for found, inode in _listeners(file) if found == port)
+    return frozenset(inode for file in ("tcp", "tcp6") for _, found, inode in _listeners(file) if found == port)
+
+
+def on_loopback(port: int) -> bool:
+    """Whether somebody listens on that TCP port of 127.0.0.1."""
+    return any(
+        found == port and address in addresses
+        for file, addresses in _LOOPBACK.items()
+        for address, found, _ in _listeners(file)
+    )
 
 
 def sockets(pid: int) -> frozenset[int]:
@@ -89,16 +142,26 @@ def _pids() -> Iterator[int]:
     return (int(name) for name in os.listdir(PROC) if name.isdigit() and int(name) != ours)
 
 
-def _carries(pid: int, mark: str) -> bool:
+def _mark(pid: int) -> str | None:
     try:
         environment = (PROC / str(pid) / "environ").read_bytes()
     except (FileNotFoundError, ProcessLookupError, PermissionError):
-        return False
-    return f"{MARK}={mark}".encode() in environment.split(b"\0")
+        return None
+    prefix = f"{MARK}=".encode()
+    marks = (variable[len(prefix) :] for variable in environment.split(b"\0") if variable.startswith(prefix))
+    return next(map(os.fsdecode, marks), None)
 
 
-def _listeners(file: str) -> Iterator[tuple[int, int]]:
-    """(port, inode) of each listening socket. The kernel lists those first, so that connections cost nothing here."""
+def _anonymous(pid: int) -> int:
+    try:
+        _, resident, shared, *_ = (PROC / str(pid) / "statm").read_text().split()
+    except OSError:
+        return 0
+    return (int(resident) - int(shared)) * os.sysconf("SC_PAGESIZE")
+
+
+def _listeners(file: str) -> Iterator[tuple[str, int, int]]:
+    """(address, port, inode) of each listening socket. The kernel lists those first, so that connections cost nothing here."""
     path = PROC / "net" / file
     if not path.exists():  # no IPv6
         return
@@ -108,7 +171,8 @@ def _listeners(file: str) -> Iterator[tuple[int, int]]:
             _, local, _, state, *_, inode = line.split(maxsplit=10)[:10]
             if state != _LISTEN:
                 return
-            yield int(local.rpartition(":")[2], 16), int(inode)
+            address, port = local.split(":")
+            yield address, int(port, 16), int(inode)
 
 
 def _link(path: str) -> str:

@@ -35,12 +35,12 @@ class Stack:
     @property
     def endpoint(self) -> Endpoint | None:
         """Where it listens; None unless it is whole."""
-        if not self.record.launched or self.fault is not None:
+        if not self.record.up or self.fault is not None:
             return None
         port = self.record.services[self.record.serves].port
         return None if port is None else Endpoint("127.0.0.1", port)
 
-    def found(self) -> Found:
+    def found(self, running: bool) -> Found:
         leader = self.record.services.get(self.record.serves)
         seen = proc.look(leader.pid) if leader else None
         return Found(
@@ -49,39 +49,58 @@ class Stack:
             endpoint=self.endpoint,
             version=self.record.version,
             paused=self.endpoint is not None and seen is not None and seen.stopped,
+            kept=self.kept,
+            running=running,
         )
 
+    @property
+    def kept(self) -> bool:
+        """It was whole once, and its work tree is still there."""
+        return self.record.launched and self.home.tree.is_dir()
+
     def note(self, **changes: Any) -> None:
-        """Change the record, in memory and on disk."""
+        """Change the record, in memory and on disk. Raises EngineRefused where it cannot be written."""
         self.record = evolve(self.record, **changes)
-        self.home.write(self.record)
+        try:
+            self.home.write(self.record)
+        except OSError as error:
+            raise EngineRefused(f"{self.home.path} cannot be written: {error.strerror}.") from error
 
     # -- starting
 
-    def start(self, reactor: Any, launch: Launch, service: Service, port: int | None) -> None:
+    def start(self, reactor: Any, launch: Launch, service: Service, port: int | None, wave: int) -> None:
         """Start a service and watch it. Raises EngineRefused.
 
         :param port: None for a task, which should end with status 0; anything else should go on running.
         """
         if service.command is None:
             raise EngineRefused(f"{service.name} has no command: an image cannot be run without an engine.")
-        stop_signal = signal_number(service.stop_signal)
+        running = Running(
+            pid=0,
+            started=0,
+            port=port,
+            stop_signal=signal_number(service.stop_signal),
+            grace=service.stop_grace_period,
+            wave=wave,
+            directory=service.working_dir or "",
+            environment=environment(os.environ, launch, service, port, self.home.mark),
+        )
         command = (*(service.entrypoint or ()), *service.command)
-        process = self.run(reactor, launch, service, port, command, self.home.log(service.name))
-        running = Running(process.pid, process.started, port, stop_signal, service.stop_grace_period)
+        process = self._spawn(reactor, service.name, running, command, self.home.log(service.name))
+        running = evolve(running, pid=process.pid, started=process.started)
         self.note(services={**self.record.services, service.name: running})
         self.watch(service.name, process)
 
-    def run(
-        self, reactor: Any, launch: Launch, service: Service, port: int | None, command: Sequence[str], output: Path
-    ) -> Process:
-        """Start a program in the work tree with the environment of a service. Raises EngineRefused."""
-        directory = self.home.tree / (service.working_dir or "")
-        variables = environment(os.environ, launch, service, port, self.home.mark)
+    def beside(self, reactor: Any, name: str, command: Sequence[str], output: Path) -> Process:
+        """Start a program as a service was started: where it was, and with its environment. Raises EngineRefused."""
+        return self._spawn(reactor, name, self.record.services[name], command, output)
+
+    def _spawn(self, reactor: Any, name: str, running: Running, command: Sequence[str], output: Path) -> Process:
+        directory = self.home.tree / running.directory
         try:
-            return spawn(reactor, command, directory, variables, output)
+            return spawn(reactor, command, directory, running.environment, output)
         except OSError as error:
-            why = f"{service.name}: {command[0]} cannot be started in {directory}: {error.strerror}."
+            why = f"{name}: {command[0]} cannot be started in {directory}: {error.strerror}."
             raise EngineRefused(why) from error
 
     async def step(self, waiting: Deferred[Any]) -> Any:
@@ -130,7 +149,7 @@ class Stack:
         if self.record.services[name].is_task and status == 0:
             return
         self.fault = self.exited(name, status)
-        if self.record.launched:
+        if self.record.up:
             self.lost(self, self.fault)
         elif self._step is not None:
             self._step.cancel()
