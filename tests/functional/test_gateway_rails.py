@@ -14,7 +14,7 @@ from tests.gateway import GatewayProcess, gateway
 from tests.testbed.client import Engine
 
 from .rails_example import RailsExample
-from .test_gateway_docker import Containers, Site, clean
+from .site import Containers, Site, clean
 
 
 @pytest.fixture
