@@ -6,6 +6,7 @@ import os
 import platform
 import time
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 from attrs import define, field, frozen
@@ -17,10 +18,11 @@ from .backends.docker import DockerBackend
 from .backends.process import ProcessBackend
 from .backends.static import StaticBackend
 from .config import Configuration
+from .core import leases
 from .core.keys import Key
 from .core.model import App, Endpoint, IdlePolicy
 from .core.routing import Routes, host_for
-from .frontdoor import MonotonicClock, http_frontend, http_settings
+from .frontdoor import MonotonicClock, http_frontend, http_settings, judges
 from .frontends.http import HttpFrontend
 from .interfaces import IBackend, IManifest, IVersions
 from .manifests.sqlite import SqliteManifest
@@ -67,6 +69,7 @@ class Parts:
         self.janitor.policies, self.janitor.limits = _policies(configuration), configuration.limits
         if self.frontend is not None:
             self.frontend.routes, self.frontend.settings = Routes(configuration.apps), http_settings(configuration)
+            self.frontend.judges = judges(configuration)
             self.frontend.known.clear()
         known = dict(self.table.versions) if before.registries == configuration.registries else {}
         unchanged = {app.name for app in before.apps} & {app.name for app in configuration.apps if app in before.apps}
@@ -82,8 +85,9 @@ class Parts:
         return Deferred.fromCoroutine(done)
 
 
-def assemble(reactor: Any, configuration: Configuration, log_file: str | None = None) -> Parts:
-    """The parts of one gateway, wired. ``log_file`` is where its log goes, if that is a file."""
+def assemble(reactor: Any, configuration: Configuration, secret: bytes, log_file: str | None = None) -> Parts:
+    """The parts of one gateway, wired. ``secret`` is what the tokens of stacks are made of; ``log_file`` is where its log goes,
+    if that is a file."""
     clock = MonotonicClock(reactor)
     manifest = SqliteManifest(reactor, configuration.gateway.state / "manifest.sqlite")
     backends = Backends(reactor, configuration)
@@ -101,15 +105,16 @@ def assemble(reactor: Any, configuration: Configuration, log_file: str | None = 
         prober=SocketProber(reactor),
         manifest=manifest,
         address=address,
+        token=partial(leases.token, secret),
         limits=configuration.limits,
     )
     janitor = Janitor(clock, table, _policies(configuration), configuration.limits)
     parts = Parts(reactor, configuration, clock, manifest, backends, table, janitor)
     count = configuration.gateway.workers_on(len(os.sched_getaffinity(0)))
     if count:
-        parts.workers = _crowd(parts, count, log_file)
+        parts.workers = _crowd(parts, count, secret, log_file)
     else:
-        frontend = parts.frontend = http_frontend(reactor, clock, table, configuration)
+        frontend = parts.frontend = http_frontend(reactor, clock, table, configuration, secret)
         table.on_close = lambda ticket: frontend.forget(ticket.endpoint)
     parts.admin = AdminSite(
         control=table,
@@ -144,7 +149,7 @@ def _facts(parts: Parts) -> Facts:
     )
 
 
-def _crowd(parts: Parts, count: int, log_file: str | None) -> Crowd:
+def _crowd(parts: Parts, count: int, secret: bytes, log_file: str | None) -> Crowd:
     gateway = parts.configuration.gateway
     hub = Hub(parts.clock, parts.table)
     crew = Crew(
@@ -152,7 +157,7 @@ def _crowd(parts: Parts, count: int, log_file: str | None) -> Crowd:
         hub,
         Sockets(gateway.listen, count),
         spawner(parts.reactor),
-        lambda slot: Assignment(slot, count, for_workers(parts.configuration), log_file),
+        lambda slot: Assignment(slot, count, for_workers(parts.configuration), log_file, secret),
         gateway.state,
     )
     return Crowd(hub, crew)

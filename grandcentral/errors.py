@@ -285,6 +285,15 @@ class ShuttingDown(Refusal):
 
 
 @define(auto_exc=True)
+class WrongToken(Refusal):
+    status, type, title = 401, "token-needed", "The token of the stack is needed"
+    key: Key
+
+    def __str__(self) -> str:
+        return f"Only {self.key} itself may ask for this: Authorization: Bearer, with GRANDCENTRAL_TOKEN of its environment."
+
+
+@define(auto_exc=True)
 class UpstreamFailed(Refusal):
     """The application was asked and gave no usable answer."""
 
@@ -313,6 +322,7 @@ class BadRequest(Refusal):
     status, type, title = 400, "bad-request", "The request was not understood"
     code: int
     why: str
+    allow: str | None = None  # with 405: the methods, where they are not those of every resource
 
     def __attrs_post_init__(self) -> None:
         self.status = self.code  # type: ignore[misc]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import resource
 import time
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 from attrs import frozen
@@ -14,8 +15,10 @@ from twisted.internet.interfaces import IDelayedCall, IProtocol, IProtocolFactor
 from zope.interface import implementer
 
 from .config import Configuration
+from .core.leases import token
 from .core.model import Endpoint
 from .core.routing import Routes
+from .core.waking import Judges
 from .frontends.http import HttpFrontend, HttpSettings
 from .interfaces import IStacks
 from .observe.access import AccessLog
@@ -44,11 +47,22 @@ class MonotonicClock:
         return self._reactor.getDelayedCalls()
 
 
-def http_frontend(reactor: Any, clock: MonotonicClock, stacks: IStacks, configuration: Configuration) -> HttpFrontend:
-    """The frontend for these stacks, as the configuration has it."""
+def http_frontend(
+    reactor: Any, clock: MonotonicClock, stacks: IStacks, configuration: Configuration, secret: bytes
+) -> HttpFrontend:
+    """The frontend for these stacks, as the configuration has it. ``secret``: what their tokens are made of."""
     settings, log = http_settings(configuration), configuration.log
     requests = None if log.access == "off" else AccessLog(clock, log.access, log.access_format, settings.trusted_proxies)
-    return HttpFrontend(stacks, Routes(configuration.apps), clock, connector(reactor), settings, log=requests)
+    frontend = HttpFrontend(
+        *(stacks, Routes(configuration.apps), clock, connector(reactor), settings), log=requests, token=partial(token, secret)
+    )
+    frontend.judges = judges(configuration)
+    return frontend
+
+
+def judges(configuration: Configuration) -> Judges:
+    """Which requests wake stacks and keep them awake."""
+    return Judges({app.name: app.rules for app in configuration.apps})
 
 
 def http_settings(configuration: Configuration) -> HttpSettings:
@@ -56,7 +70,8 @@ def http_settings(configuration: Configuration) -> HttpSettings:
     http: dict[str, Any] = dict(configuration.http)
     limits = HeadLimits(*(http.pop(name) for name in ("max_request_line", "max_field", "max_head", "max_fields")))
     http["max_connections"] = http["max_connections"] or connections()
-    return HttpSettings(limits=limits, scheme=configuration.gateway.url.partition(":")[0], **http)
+    scheme = configuration.gateway.url.partition(":")[0]
+    return HttpSettings(limits=limits, scheme=scheme, max_lease=configuration.limits.max_lease, **http)
 
 
 def connections() -> int:

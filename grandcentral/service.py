@@ -94,7 +94,7 @@ class Gateway(Service):
         gateway = self._configuration.gateway
         gateway.state.mkdir(parents=True, exist_ok=True)
         self._lock_state()
-        parts = self._parts = assemble(self._reactor, self._configuration, self._log_file)
+        parts = self._parts = assemble(self._reactor, self._configuration, self._secret(), self._log_file)
         if parts.frontend is not None:
             for description in gateway.listen:
                 self._bind(description, parts.frontend)
@@ -113,6 +113,15 @@ class Gateway(Service):
             raise SystemExit(
                 f"grandcentral: the state directory {state} is another gateway's (process {taken.holder}). "
                 f"Stop that one, or give this one a state directory of its own in {self._configuration.path}."
+            ) from None
+
+    def _secret(self) -> bytes:
+        try:
+            return places.secret(self._configuration.gateway.state / "tokens.secret")
+        except (OSError, ValueError) as error:
+            raise SystemExit(
+                f"grandcentral: the secret of which the tokens of stacks are made cannot be had: {error}. If the file is "
+                "damaged, remove it: stacks get new tokens when they are started the next time."
             ) from None
 
     def _bind(self, description: str, factory: IProtocolFactory) -> None:

@@ -126,6 +126,7 @@ async def measure(reactor: Any, known: int, running: int, sleepers: int, ticks: 
             prober=Prober(),
             manifest=manifest,
             address=lambda key: (f"{key.name}.test", f"http://{key.name}.test/"),
+            token=str,
             limits=limits,
         )
         janitor = Janitor(reactor, table, {"app": IDLE}, limits)

@@ -14,7 +14,7 @@ from ipaddress import IPv4Network, IPv6Network, ip_address
 
 from ..wire.http1_fields import CHUNKED, FieldBlock, list_items
 from ..wire.http1_request import RequestFields, RequestHead
-from ..wire.http1_response import ResponseHead
+from ..wire.http1_response import LEASE, ResponseHead
 
 PSEUDONYM = b"grand-central"  # what we call ourselves in Via (RFC 9110 §7.6.3)
 
@@ -220,7 +220,7 @@ def response(head: ResponseHead, closes: bool, chunked: bool, date: bytes) -> by
             continue
         if name == b"via":
             seen_before = True
-        elif name in _REQUEST_ONLY or name[:1] == b"x":
+        elif name in _REQUEST_ONLY or (name[:1] == b"x" and name != LEASE):
             continue
         parts.append(raw[at : mark.start(1) - 1])
         at = mark.end()

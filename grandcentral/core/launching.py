@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from . import leases
 from .keys import Key
 from .model import App, Launch, StackSpec, Version
 
 
-def variables(key: Key, version: Version, host: str, url: str) -> dict[str, str]:
+def variables(key: Key, version: Version, host: str, url: str, token: str) -> dict[str, str]:
     """What ``${…}`` in a template can name, and (those called GRANDCENTRAL…) what every service finds in its environment.
 
     VERSION is what a person would type; GRANDCENTRAL_GIT_SHA the longest form that is known. HOST has no scheme, URL has one.
+    With the token the stack may ask at GRANDCENTRAL_KEEP_ALIVE_URL to be kept awake (core.leases).
     """
     return {
         "VERSION": version.name,
@@ -23,11 +25,13 @@ def variables(key: Key, version: Version, host: str, url: str) -> dict[str, str]
         "GRANDCENTRAL_HOST": host,
         "GRANDCENTRAL_URL": url,
         "GRANDCENTRAL_GIT_SHA": version.commit or version.name,
+        "GRANDCENTRAL_KEEP_ALIVE_URL": url.rstrip("/") + leases.PATH,
+        "GRANDCENTRAL_TOKEN": token,
     }
 
 
-def launch(app: App, key: Key, generation: int, version: Version, host: str, url: str) -> Launch:
+def launch(app: App, key: Key, generation: int, version: Version, host: str, url: str, token: str) -> Launch:
     """What to ask of the app's backend. Raises problems.Invalid where the template cannot be used with this version."""
-    names = variables(key, version, host, url)
+    names = variables(key, version, host, url, token)
     spec = app.template.render(names) if app.template else StackSpec(services=(), serves="", port=0)
     return Launch(key=key, generation=generation, version=version, spec=spec, host=host, variables=names)

@@ -17,7 +17,9 @@ class Ticket:
 
     A stack is busy while ``in_flight`` or ``streams`` is not zero. Frontends call ``begin`` and ``end`` around each request;
     one that was upgraded (WebSocket, TCP) calls ``stream_opened`` / ``stream_closed`` as well, so that a silent stream can
-    be told from a slow answer. ``open`` turns false when the stack drains: then it is time to ask the table again.
+    be told from a slow answer. A ``quiet`` one keeps nothing awake: it is in flight, but the times stay as they were, and a
+    stream of that kind is as good as silent. ``open`` turns false when the stack drains: then it is time to ask the table
+    again.
     """
 
     key: Key
@@ -30,24 +32,33 @@ class Ticket:
     bytes_in: int = 0  # from clients to the stack
     bytes_out: int = 0
     last_used: float = 0.0  # monotonic seconds: the end (or begin) of the last request
-    last_byte: float = 0.0  # monotonic seconds: the last byte either way on a stream
+    last_byte: float = -inf  # monotonic seconds: the last byte either way on a stream
     keep_until: float = 0.0  # monotonic seconds: the application asked not to be put to sleep before
+    leased: float = -inf  # monotonic seconds: when it did so last
     started: float = -inf  # monotonic seconds: when the start ended that made it, if it was a start of this gateway's
     phases: Mapping[str, float] = field(factory=dict)  # of that start: model.PHASES in seconds
 
-    def begin(self, now: float) -> None:
+    def begin(self, now: float, quiet: bool = False) -> None:
         self.in_flight += 1
         self.requests += 1
-        self.last_used = now
+        if not quiet:
+            self.last_used = now
 
-    def end(self, now: float) -> None:
+    def end(self, now: float, quiet: bool = False) -> None:
         self.in_flight -= 1
-        self.last_used = now
+        if not quiet:
+            self.last_used = now
 
-    def stream_opened(self, now: float) -> None:
+    def stream_opened(self, now: float, quiet: bool = False) -> None:
         self.streams += 1
-        self.last_byte = now
+        if not quiet:
+            self.last_byte = now
 
-    def stream_closed(self, now: float) -> None:
+    def stream_closed(self, now: float, quiet: bool = False) -> None:
         self.streams -= 1
-        self.last_used = now
+        if not quiet:
+            self.last_used = now
+
+    def lease(self, now: float, seconds: float) -> None:
+        """The application wants to be kept awake for so long from now on. What it wanted before does not count any more."""
+        self.keep_until, self.leased = now + seconds, now

@@ -73,6 +73,7 @@ class House(Protocol):
 
     limits: Limits
     counters: StackCounters
+    token: Callable[[Key], str]
 
     def ask_slot(self, stack: Stack) -> None: ...
     def leave_queue(self, stack: Stack) -> None: ...
@@ -232,6 +233,7 @@ class Stack:
             version=self.version,
             phases=books.timeline.durations(self._clock.seconds()) if books.timeline else books.phases,
             failure=str(books.failure) if books.failure else None,
+            failure_logs=books.failure.logs if books.failure else (),
             progress=str(books.timeline) if books.timeline else "",
             endpoint=self.ticket.endpoint if self.ticket else None,
             in_flight=ticket.in_flight,
@@ -307,7 +309,8 @@ class Stack:
 
     def _launch(self) -> Launch:
         try:
-            return launching.launch(self.app, self.key, self.generation, self.version, *self.address)
+            token = self._house.token(self.key)
+            return launching.launch(self.app, self.key, self.generation, self.version, *self.address, token)
         except Invalid as invalid:
             raise EngineRefused(f"The template cannot be used with this version: {invalid}") from None
 

@@ -9,27 +9,32 @@ about the same few dictionaries; how look-ups, queues, surveys and adoption work
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from functools import partial
+from typing import NoReturn
 
-from attrs import define, field
+from attrs import define, evolve, field
 from twisted.internet.defer import Deferred, fail, succeed
 from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
+from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from .. import events
+from ..core import launching
 from ..core.counters import StackCounters
 from ..core.history import Start
 from ..core.idleness import busy, last_use
 from ..core.keys import GIT_HASH, Ambiguous, Key, misnamed, unify
 from ..core.lifecycle import Event, State
-from ..core.model import App, Limits, StackSnapshot, Version
+from ..core.model import App, Limits, LogTail, StackSnapshot, Version
 from ..core.tickets import Ticket
 from ..errors import (
     AmbiguousVersion,
     AppGone,
     Asleep,
+    BackendUnavailable,
+    EngineUnavailable,
     InvalidVersion,
     Mishap,
     OutOfHours,
@@ -59,13 +64,19 @@ def _copied(backends: Mapping[str, IBackend]) -> dict[str, IBackend]:
     return dict(backends)
 
 
+def _engine_away(failure: Failure) -> NoReturn:
+    failure.trap(EngineUnavailable)
+    raise BackendUnavailable(failure.value.why, retry_after=5) from None
+
+
 @implementer(ISharedStacks, IStackControl)
 @define(eq=False, kw_only=True)
 class StackTable:
     """One for each gateway.
 
     ``clock.seconds()`` is monotonic; ``wall()`` is seconds since the epoch, used for the manifest only. ``address(key)``
-    gives the public host name and URL of a key. Apps without an entry in ``versions`` take any name as it is.
+    gives the public host name and URL of a key, ``token(key)`` what its services prove themselves with. Apps without an entry in
+    ``versions`` take any name as it is.
 
     ``on_close(ticket)`` is called when a stack is no longer to be used at the ticket's endpoint; more than once does no harm.
     ``on_drain(ticket)`` is asked before it is paused or stopped for being idle: its Deferred fires with whether nobody uses it.
@@ -79,11 +90,13 @@ class StackTable:
     _prober: IProber
     _manifest: IManifest
     _address: Callable[[Key], tuple[str, str]]
+    token: Callable[[Key], str]
     limits: Limits
     _stacks: dict[Key, Stack] = field(factory=dict, init=False)  # by canonical key
     _spelt: dict[Key, Stack] = field(factory=dict, init=False)  # by every spelling that led there
     _doors: dict[Key, Ticket] = field(factory=dict, init=False)  # by every spelling, those that are ready
     _look_ups: LookUps = field(init=False)
+    _warm: frozenset[Key] = field(default=frozenset(), init=False)
     pins: dict[Key, float | None] = field(factory=dict, init=False)  # until when, in wall seconds; None: for ever
     _adoption: Adoption = field(init=False)
     _room: Room = field(init=False)
@@ -266,8 +279,12 @@ class StackTable:
     # -- IStackControl ------------------------------------------------------------------------------------------------
 
     def snapshot(self) -> tuple[StackSnapshot, ...]:
+        there = (stack.snapshot() for stack in self._stacks.values())
         cold = (StackSnapshot(key, State.COLD.value, pinned=True) for key in sorted(self.pins) if key not in self._stacks)
-        return (*(stack.snapshot() for stack in self._stacks.values()), *cold)
+        shown = (*there, *cold)
+        if not self.pins:
+            return shown
+        return tuple(evolve(one, pinned_until=self.pins.get(one.key)) if one.pinned else one for one in shown)
 
     def stop(self, key: Key, force: bool = False) -> Deferred[None]:
         self.apps[key.app]
@@ -342,12 +359,28 @@ class StackTable:
         if key in self._stacks:
             self._stacks[key].pinned = pinned
 
+    def logs(self, key: Key, lines: int) -> Deferred[tuple[LogTail, ...]]:
+        backend = self._backends[self.apps[key.app].backend]
+        try:
+            stack = self._meant(key)
+        except AmbiguousVersion as ambiguous:
+            return fail(ambiguous)
+        return backend.logs(key if stack is None else stack.key, lines).addErrback(_engine_away)
+
     def traffic(self) -> tuple[int, int]:
         """Bytes from clients to stacks, and back, since the gateway began."""
         return self.counters.traffic(stack.ticket for stack in self._stacks.values() if stack.ticket is not None)
 
     def capacity(self) -> tuple[int, int]:
         return sum(stack.holds_slot for stack in self._stacks.values()), self.limits.max_stacks
+
+    # -- for versions ---------------------------------------------------------------------------------------------------
+
+    def learned(self, app: str, version: Version) -> None:
+        """What a version was built from has become known, which was resolved before."""
+        stack = self._stacks.get(Key(app, version.name))
+        if stack is not None and stack.version.digest == version.digest:
+            stack.version = version
 
     # -- for the janitor ----------------------------------------------------------------------------------------------
 
@@ -362,6 +395,18 @@ class StackTable:
                 stack.handle(event)
         elif awake or paused:
             stack.handle(event)
+
+    def keep_warm(self, keys: Collection[Key]) -> None:
+        """Mark these stacks as warm, also those that are yet to be, and no others."""
+        self._warm = frozenset(keys)
+        for stack in self._stacks.values():
+            stack.warm = stack.key in self._warm
+
+    def fetch(self, key: Key, version: Version) -> Deferred[None]:
+        """Have at hand what a start of this version would fetch first. Fails like IBackend.fetch. Raises problems.Invalid."""
+        app = self.apps[key.app]
+        launch = launching.launch(app, key, 0, version, *self._address(key), self.token(key))
+        return self._backends[app.backend].fetch(launch, lambda progress: None)
 
     def remember_use(self) -> Deferred[None]:
         """Write down when stacks were last used, so that idle time survives a restart."""
@@ -449,6 +494,7 @@ class StackTable:
                 house=self,
                 pinned=key in self.pins,
             )
+            stack.warm = key in self._warm
             self._spell(stack, key)
         return stack
 

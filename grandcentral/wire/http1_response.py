@@ -34,6 +34,8 @@ _BLANK_BEFORE_COLON = re.compile(rb"(\r\n" + TOKEN + rb"++)[ \t]++:")
 _BEGINS = b"HTTP/1."
 _ZERO = ord("0")
 
+LEASE = b"x-grand-central-keep-alive"  # what an application tells the gateway, and nobody else
+
 
 @define(eq=False)
 class ResponseHead(FieldBlock):
@@ -45,6 +47,7 @@ class ResponseHead(FieldBlock):
     exact: bool  # the Content-Length field, if there is one, can be passed on as it stands
     size: int  # bytes of the buffer that this head took
     received: bytes  # those bytes
+    lease: bytes | None  # the value of the last LEASE field
     passed_on: bytes = b""  # what became of them for a client that is kept; noted by whoever passes the head on
 
 
@@ -108,6 +111,7 @@ def _understand(minor: int, status: int, line: bytes, raw: bytes, received: byte
     """Framing by the eight rules of RFC 9112 §6.3, and whether the connection can be used again."""
     options = upgrade = b""
     coding: bytes | None = None
+    lease: bytes | None = None
     length: int | None = None
     dated = False
     exact = True
@@ -130,6 +134,8 @@ def _understand(minor: int, status: int, line: bytes, raw: bytes, received: byte
             coding = value if coding is None else coding + b"," + value
         elif name == b"upgrade":
             upgrade = upgrade + b"," + value if upgrade else value
+        elif name == LEASE:
+            lease = value
     if options:
         items = list_items(options)
         keeps_alive = b"close" not in items and (minor == 1 or b"keep-alive" in items)
@@ -150,7 +156,9 @@ def _understand(minor: int, status: int, line: bytes, raw: bytes, received: byte
         body = UNTIL_CLOSE
         keeps_alive = False
     size = len(received)
-    return ResponseHead(raw, marks, minor, options, upgrade, body, keeps_alive, status, line, dated, exact, size, received)
+    return ResponseHead(
+        *(raw, marks, minor, options, upgrade, body, keeps_alive, status, line, dated, exact, size, received, lease)
+    )
 
 
 def _one_length(value: bytes, before: int | None) -> int | None:

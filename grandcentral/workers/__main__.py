@@ -47,7 +47,7 @@ def put_together(reactor: Any, assignment: Assignment) -> Any:
     configuration = assignment.configuration
     clock = MonotonicClock(reactor)
     stacks = RemoteStacks(clock, share(configuration.limits, assignment.workers))
-    frontend = http_frontend(reactor, clock, stacks, configuration)
+    frontend = http_frontend(reactor, clock, stacks, configuration, assignment.secret)
     stacks.on_close = frontend.forget
     descriptors = range(FIRST_DESCRIPTOR, FIRST_DESCRIPTOR + len(configuration.gateway.listen))
     ports = [(descriptor, listen(reactor, descriptor, frontend)) for descriptor in descriptors]
@@ -58,6 +58,7 @@ def put_together(reactor: Any, assignment: Assignment) -> Any:
         stacks=stacks,
         front=frontend,
         ports=ports,
+        listen=lambda descriptor: listen(reactor, descriptor, frontend),
         connect=lambda factory: reactor.connectUNIX(control, factory, timeout=5),
         ended=reactor.stop,
     )

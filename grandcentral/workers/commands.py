@@ -29,16 +29,21 @@ class Hello(amp.Command):
 
 
 class Listening(amp.Command):
-    """Worker to gateway, after Hello: a socket it listens on, so that a new gateway has it too."""
+    """Worker to gateway, after Hello: a socket it listens on, so that a new gateway has it too. ``slot`` if it is lent."""
 
-    arguments = [(b"endpoint", amp.Unicode()), (b"descriptor", amp.Descriptor())]
+    arguments = [(b"endpoint", amp.Unicode()), (b"descriptor", amp.Descriptor()), (b"slot", amp.Integer(optional=True))]
     requiresAnswer = False
 
 
 class Wake(amp.Command):
     """Worker to gateway: somebody needs this stack. Answered when it is ready, or with a Refusal (see refusals)."""
 
-    arguments = [(b"key", amp.Unicode())]
+    arguments = [
+        (b"key", amp.Unicode()),
+        # As IStacks.ensure has them. Workers of an earlier version say neither.
+        (b"wakes", amp.Boolean(optional=True)),
+        (b"client", amp.Unicode(optional=True)),
+    ]
     response = [
         (b"key", amp.Unicode(optional=True)),  # the canonical one
         (b"generation", amp.Integer(optional=True)),
@@ -81,6 +86,8 @@ class Activity(amp.Command):
                     (b"last_used", amp.Float()),
                     (b"last_byte", amp.Float()),
                     (b"open", amp.Boolean()),  # whether the worker uses it without asking
+                    (b"keep_until", amp.Float(optional=True)),  # the last word of the application that the worker has heard …
+                    (b"leased", amp.Float(optional=True)),  # … and when; workers of an earlier version hear none
                 ]
             ),
         ),
@@ -104,6 +111,19 @@ class Drain(amp.Command):
 
     arguments = _STACK
     response = [(b"busy", amp.Boolean())]
+
+
+class Lend(amp.Command):
+    """Gateway to worker: listen on a socket of a slot that has no worker just now, until it is taken back. It is answered, so
+    that a worker of a version that does not know it can say so."""
+
+    arguments = [(b"slot", amp.Integer()), (b"endpoint", amp.Unicode()), (b"descriptor", amp.Descriptor())]
+
+
+class TakeBack(amp.Command):
+    """Gateway to worker: the slot has a worker of its own."""
+
+    arguments = [(b"slot", amp.Integer())]
 
 
 class Retire(amp.Command):

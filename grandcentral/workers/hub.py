@@ -1,4 +1,14 @@
-"""The gateway's end of its lines to workers: wakes stacks for them, adds up what they use, and asks them before one sleeps."""
+"""The gateway's end of its lines to workers: wakes stacks for them, adds up what they use, and asks them before one sleeps.
+
+Note [The latest word]: answers that extend a stack's lease or give it back go through different workers, which report once a
+second, in any order:
+
+    "600" through one worker, then "0" through another -> reported "0", then "600": it would be kept awake for nothing
+    "0" through one worker, then "600" through another -> reported "600", then "0": it would be put to sleep
+
+So neither the largest nor the last report counts, but the one that was heard last; the clock is the same in all processes. A
+worker that is asked to let a stack go has reported before it answers, and does not let go of one whose lease it has heard.
+"""
 
 from __future__ import annotations
 
@@ -20,7 +30,7 @@ from ..core.tickets import Ticket
 from ..errors import Refusal, ShuttingDown
 from ..interfaces import ISharedStacks
 from . import refusals
-from .commands import Activity, Closed, Drain, Hello, Line, Listening, Lost, Progress, Retire, Wake
+from .commands import Activity, Closed, Drain, Hello, Lend, Line, Listening, Lost, Progress, Retire, TakeBack, Wake
 
 ANSWER_WITHIN = 3.0  # seconds; a worker that takes longer is taken for busy
 
@@ -47,6 +57,15 @@ class Member:
     counters: HttpCounters = field(factory=HttpCounters)
     use: dict[tuple[Key, int], tuple[Ticket | None, Mapping[str, Any]]] = field(factory=dict)  # as last reported
 
+    def lend(self, slot: int, endpoint: str, descriptor: int) -> None:
+        """Have it listen on a socket of a slot that is not its own. It may not be able to, if it is of another version."""
+        if self.line is not None:
+            self.line.callRemote(Lend, slot=slot, endpoint=endpoint, descriptor=descriptor).addErrback(lambda _: None)
+
+    def give_back(self, slot: int) -> None:
+        if self.line is not None:
+            self.line.callRemote(TakeBack, slot=slot).addErrback(lambda _: None)  # it has ended, or never had them
+
     def retire(self) -> None:
         """Have it accept nobody any more, and end when it is done."""
         self.retiring = True
@@ -57,7 +76,7 @@ class Member:
 @define(eq=False)
 class Hub:
     """``greeted(member)`` is called when a worker says Hello, ``lost(member)`` when its line breaks, and
-    ``recovered(member, endpoint, descriptor)`` with each socket it listens on. Who spawns a worker adds it to ``members``; who
+    ``recovered(member, slot, endpoint, descriptor)`` with each socket it listens on, its own or one it was lent. Who spawns a worker adds it to ``members``; who
     knows that it has ended calls ``gone``.
     """
 
@@ -65,7 +84,7 @@ class Hub:
     _stacks: ISharedStacks
     greeted: Callable[[Member], None] = field(default=lambda member: None, init=False)
     lost: Callable[[Member], None] = field(default=lambda member: None, init=False)
-    recovered: Callable[[Member, str, int], None] = field(default=lambda member, endpoint, descriptor: None, init=False)
+    recovered: Callable[[Member, int, str, int], None] = field(default=lambda member, slot, *socket: None, init=False)
     members: dict[int, Member] = field(factory=dict, init=False)  # by process id
     _past: HttpCounters = field(factory=HttpCounters, init=False)  # of those that have ended
 
@@ -104,8 +123,8 @@ class Hub:
 
     # -- for lines --------------------------------------------------------------------------------------------------------
 
-    def wake(self, key: Key) -> Deferred[Ticket]:
-        return self._stacks.ensure(key)
+    def wake(self, key: Key, wakes: bool, client: str) -> Deferred[Ticket]:
+        return self._stacks.ensure(key, wakes, client)
 
     def lose(self, key: Key, generation: int) -> None:
         ticket = self._stacks.ticket(key, generation)
@@ -134,6 +153,9 @@ class Hub:
                     setattr(ticket, name, getattr(ticket, name) + report[name] - last.get(name, 0))
                 for name in _TIMES:
                     setattr(ticket, name, max(getattr(ticket, name), report[name]))
+                leased = report["leased"]
+                if leased is not None and leased > ticket.leased:  # See Note [The latest word]
+                    ticket.keep_until, ticket.leased = report["keep_until"], leased
             if report["open"] or report["in_flight"]:
                 member.use[key, generation] = ticket, report
             else:
@@ -192,14 +214,14 @@ class HubLine(Line):
         return {}
 
     @Listening.responder
-    def listening(self, endpoint: str, descriptor: int) -> dict[str, Any]:
+    def listening(self, endpoint: str, descriptor: int, slot: int | None) -> dict[str, Any]:
         assert self._member is not None
-        self._hub.recovered(self._member, endpoint, descriptor)
+        self._hub.recovered(self._member, self._member.slot if slot is None else slot, endpoint, descriptor)
         return {}
 
     @Wake.responder
-    def wake(self, key: str) -> Deferred[dict[str, Any]]:
-        waking = self._hub.wake(Key.parse(key))
+    def wake(self, key: str, wakes: bool | None, client: str | None) -> Deferred[dict[str, Any]]:
+        waking = self._hub.wake(Key.parse(key), wakes is not False, client or "")
         answered: Deferred[dict[str, Any]] = Deferred()
         self._waking.add(waking)
 

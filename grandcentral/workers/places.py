@@ -1,13 +1,16 @@
-"""Where workers and their gateway find each other, and how they know who is there: files of the state directory."""
+"""Where workers and their gateway find each other, how they know who is there, and what they share: files of the state
+directory."""
 
 from __future__ import annotations
 
 import fcntl
 import os
+import secrets
 import time
 from collections.abc import Callable
 from pathlib import Path
 
+SECRET_SIZE = 32  # bytes
 LONGEST_ADDRESS = 100  # bytes; the address of a UNIX socket has room for 107 (unix(7))
 
 
@@ -67,6 +70,24 @@ def _lock(descriptor: int) -> bool:
 
 def slot_lock(state: Path, slot: int) -> Path:
     return state / f"worker-{slot}.lock"
+
+
+def secret(path: Path) -> bytes:
+    """SECRET_SIZE random bytes that stay the same, for nobody else to read. Made when first asked for; who asks holds the lock
+    of the directory. Raises OSError, and ValueError for a file that is no secret of ours."""
+    if not path.exists():
+        fresh = path.with_suffix(".new")
+        fresh.unlink(missing_ok=True)
+        descriptor = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        with os.fdopen(descriptor, "wb") as file:
+            file.write(secrets.token_bytes(SECRET_SIZE))
+            file.flush()
+            os.fsync(descriptor)
+        fresh.rename(path)
+    found = path.read_bytes()
+    if len(found) != SECRET_SIZE:
+        raise ValueError(f"{path} has {len(found)} bytes, and not the {SECRET_SIZE} of a secret")
+    return found
 
 
 def address(socket: Path) -> str:

@@ -1,4 +1,15 @@
-"""The stacks as a worker knows them: those that were ready when it asked, until it hears otherwise."""
+"""The stacks as a worker knows them: those that were ready when it asked, until it hears otherwise.
+
+Note [Who asks]: those who wait for one stack in one worker are one who waits at the gateway; but not all of them ask the same.
+A request that does not wake is refused where one that wakes would be held, and what limits one client is no other's business:
+
+    a tab polls, asked without waking -> somebody opens the page     -> "asleep" arrives, and is not his answer
+    a client at its limit opens it    -> another client opens it too -> "too many starts" arrives, and is not his answer
+
+So those who wait are grouped by what they would ask. One group asks, and who comes while a group that wakes is asking waits for
+that; where only a group is asking that does not wake, one that does asks as well. A ticket is for everybody. What a group is
+refused for its own reasons is told to that group alone, and the next one asks; other refusals are told to everybody.
+"""
 
 from __future__ import annotations
 
@@ -18,14 +29,19 @@ from ..core.idleness import busy
 from ..core.keys import Key
 from ..core.model import Endpoint, Limits, StackSnapshot
 from ..core.tickets import Ticket
-from ..errors import Mishap, Refusal, StartFailed, StartTimeout, TooManyWaiting
+from ..errors import Mishap, Refusal, StartFailed, StartTimeout, TooManyStarts, TooManyWaiting
 from ..interfaces import IStacks
 from ..stacks.waiters import Room, Waiters
 from . import refusals
 from .commands import Lost, Progress, Wake
 
 Generation = tuple[Key, int]
-COUNTED = ("in_flight", "streams", "requests", "bytes_in", "bytes_out", "last_used", "last_byte", "open")
+Question = tuple[bool, str]  # wakes, client: as IStacks.ensure has them
+Groups = dict[Question, Waiters]
+COUNTED = (
+    *("in_flight", "streams", "requests", "bytes_in", "bytes_out", "last_used", "last_byte", "open"),
+    *("keep_until", "leased"),
+)
 
 
 def share(limits: Limits, workers: int) -> Limits:
@@ -55,8 +71,8 @@ class RemoteStacks:
     peek: Callable[[Key], Ticket | None] = field(init=False)
     _doors: dict[Key, Ticket] = field(factory=dict, init=False)  # by every spelling
     _tickets: dict[Generation, Ticket] = field(factory=dict, init=False)  # by canonical key; closed ones too, while in use
-    _held: dict[Key, Waiters] = field(factory=dict, init=False)  # by spelling
-    _asking: set[Key] = field(factory=set, init=False)  # those of them that the present gateway was asked for
+    _held: dict[Key, Groups] = field(factory=dict, init=False)  # by spelling
+    _asking: dict[Key, set[Question]] = field(factory=dict, init=False)  # what the present gateway is being asked
     _progress: dict[Key, tuple[str, float]] = field(factory=dict, init=False)
     _told: dict[Generation, tuple[Any, ...]] = field(factory=dict, init=False)  # what the gateway knows of each ticket
     _room: Room = field(init=False)
@@ -80,16 +96,22 @@ class RemoteStacks:
 
     # -- IStacks ----------------------------------------------------------------------------------------------------------
 
-    def ensure(self, key: Key) -> Deferred[Ticket]:
+    def ensure(self, key: Key, wakes: bool = True, client: str = "") -> Deferred[Ticket]:
         ticket = self._doors.get(key)
         if ticket is not None:
             return succeed(ticket)
-        waiters = self._held.get(key)
+        groups = self._held.setdefault(key, {})
+        limit = self._limits.max_held_per_stack
+        if sum(map(len, groups.values())) >= limit:
+            return fail(TooManyWaiting(limit, retry_after=5))
+        question = (wakes, client if wakes and self._limits.starts_per_client else "")
+        waiters = groups.get(question)
         if waiters is None:
-            waiters = self._held[key] = Waiters(self._clock, self._limits.max_held_per_stack, self._room)
+            waiters = groups[question] = Waiters(self._clock, limit, self._room)
         try:
             place = waiters.add(self._limits.start_timeout, lambda: self._too_late(key))
         except TooManyWaiting as full:
+            self._tidy(key)
             return fail(full)
         self._ask(key)
         return place
@@ -114,11 +136,8 @@ class RemoteStacks:
         self._line = line
         self._asking.clear()
         self._told.clear()
-        for key, waiters in list(self._held.items()):
-            if len(waiters):
-                self._ask(key)
-            else:
-                del self._held[key]
+        for key in list(self._held):
+            self._ask(key)
 
     def disconnected(self) -> None:
         """There is none any more."""
@@ -126,43 +145,69 @@ class RemoteStacks:
         self._progress.clear()
 
     def _ask(self, key: Key) -> None:
+        """For those who wait, if they are not asked for yet. See Note [Who asks]."""
         line = self._line
-        if line is not None and key not in self._asking:
-            self._asking.add(key)
-            asked = line.callRemote(Wake, key=str(key))
-            asked.addCallbacks(self._answered, self._unanswered, (key, line), None, (key, line))
+        groups = self._tidy(key)
+        if line is None or not groups:
+            return
+        question = max(groups, key=_wakes)
+        asking = self._asking.setdefault(key, set())
+        if not asking or (_wakes(question) and not any(map(_wakes, asking))):
+            asking.add(question)
+            wakes, client = question
+            asked = line.callRemote(Wake, key=str(key), wakes=wakes, client=client)
+            asked.addCallbacks(self._answered, self._unanswered, (key, question, line), None, (key, question, line))
             asked.addErrback(lambda failure: self._log.failure(events.BUG, failure, incident="-", what=f"waking {key}"))
 
-    def _answered(self, answer: Mapping[str, Any], key: Key, line: Asks) -> None:
+    def _tidy(self, key: Key) -> Groups:
+        """Those groups in which still somebody waits."""
+        groups = {question: waiters for question, waiters in self._held[key].items() if len(waiters)}
+        if groups:
+            self._held[key] = groups
+        else:
+            del self._held[key]
+        return groups
+
+    def _answered(self, answer: Mapping[str, Any], key: Key, question: Question, line: Asks) -> None:
         if line is not self._line:
             return
-        self._asking.discard(key)
+        self._asked(key, question)
         if answer["refusal"] is not None:
-            self._refused(key, _decoded(key, answer["refusal"]))
+            self._refused(key, question, _decoded(key, answer["refusal"]))
             return
         ticket = self._open(Key.parse(answer["key"]), answer["generation"], Endpoint(answer["host"], answer["port"]))
         ticket.started, ticket.phases = answer["started"], json.loads(answer["phases"])
         self._doors[key] = ticket
         self._progress.pop(key, None)
-        waiters = self._held.pop(key, None)
-        if waiters is not None:
+        for waiters in self._held.pop(key, {}).values():
             waiters.fire(ticket)
 
-    def _unanswered(self, failure: Failure, key: Key, line: Asks) -> None:
+    def _unanswered(self, failure: Failure, key: Key, question: Question, line: Asks) -> None:
         """The line broke, and the next gateway will be asked; or it has said that it cannot say."""
         if line is self._line:
-            self._asking.discard(key)
-            self._refused(key, _unexplained(key))
+            self._asked(key, question)
+            self._refused(key, question, _unexplained(key))
 
-    def _refused(self, key: Key, refusal: Refusal) -> None:
+    def _asked(self, key: Key, question: Question) -> None:
+        self._asking[key].discard(question)
+        if not self._asking[key]:
+            del self._asking[key]
+
+    def _refused(self, key: Key, question: Question, refusal: Refusal) -> None:
+        groups = self._held.get(key)
+        if groups is None:
+            return
         if isinstance(refusal, StartTimeout):  # that of him who asked first: the others have deadlines of their own
-            waiters = self._held.get(key)
-            if waiters is not None and len(waiters):
-                self._ask(key)
-                return
-        self._progress.pop(key, None)
-        waiters = self._held.pop(key, None)
-        if waiters is not None:
+            told = []
+        elif isinstance(refusal, TooManyStarts) or not _wakes(question):
+            told = [groups.pop(question)] if question in groups else []
+        else:
+            told = list(groups.values())
+            groups.clear()
+        self._ask(key)
+        if key not in self._held:
+            self._progress.pop(key, None)
+        for waiters in told:
             waiters.fail(refusal)
 
     def _open(self, key: Key, generation: int, endpoint: Endpoint) -> Ticket:
@@ -187,7 +232,8 @@ class RemoteStacks:
             return False
         self._close(ticket)
         use = StackSnapshot(key, "draining", in_flight=ticket.in_flight, streams=ticket.streams, last_byte=ticket.last_byte)
-        return busy(self._clock.seconds(), use, self._limits)
+        now = self._clock.seconds()
+        return busy(now, use, self._limits) or ticket.keep_until > now
 
     def _close(self, ticket: Ticket) -> None:
         if ticket.open:
@@ -221,6 +267,10 @@ class RemoteStacks:
     def _heard(self, answer: Mapping[str, Any], key: Key) -> None:
         if answer["text"] is not None and key in self._held:
             self._progress[key] = answer["text"], answer["seconds"]
+
+
+def _wakes(question: Question) -> bool:
+    return question[0]
 
 
 def _unexplained(key: Key) -> Refusal:

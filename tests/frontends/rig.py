@@ -318,6 +318,7 @@ class Stacks:
     ready: dict[Key, Ticket] = field(factory=dict)
     waiting: list[Deferred[Ticket]] = field(factory=list)
     reported: list[Ticket] = field(factory=list)
+    asked: list[tuple[bool, str]] = field(factory=list)  # wakes, client
     cancelled: int = 0
     text: tuple[str, float] | None = ("pulling images", 12.0)
 
@@ -329,7 +330,8 @@ class Stacks:
     def peek(self, key: Key) -> Ticket | None:
         return None if self.cold else self.ticket(key)
 
-    def ensure(self, key: Key) -> Deferred[Ticket]:
+    def ensure(self, key: Key, wakes: bool = True, client: str = "") -> Deferred[Ticket]:
+        self.asked.append((wakes, client))
         def cancel(_: object) -> None:
             self.cancelled += 1
 

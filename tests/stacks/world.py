@@ -93,6 +93,7 @@ class World:
             prober=self.prober,
             manifest=self.manifest,
             address=lambda key: (f"{key.name}.test", f"http://{key.name}.test/"),
+            token=lambda key: f"token of {key}",
             limits=self.limits,
         )
         self.table.on_drain = self.drain

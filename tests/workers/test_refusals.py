@@ -28,6 +28,7 @@ OF_TYPE: dict[object, st.SearchStrategy[Any]] = {
     "bool": st.booleans(),
     "tuple[str, ...]": st.lists(texts, max_size=4).map(tuple),
     "int | None": st.none() | whole,
+    "str | None": st.none() | texts,
     "float | None": retries,
     "tuple[LogTail, ...]": tails,
 }

@@ -48,6 +48,8 @@ VARIABLES = {
     "GRANDCENTRAL_HOST": "as `HOST`",
     "GRANDCENTRAL_URL": "as `URL`",
     "GRANDCENTRAL_GIT_SHA": "the full commit, or as much of it as is known",
+    "GRANDCENTRAL_KEEP_ALIVE_URL": "where the stack can ask to be kept awake: `POST` there with `?seconds=600`",
+    "GRANDCENTRAL_TOKEN": "what it proves itself with there: `Authorization: Bearer …`; the same for every start of it",
 }
 """The variables that the gateway gives, and what they hold. Those that begin with GRANDCENTRAL are in every container too."""
 

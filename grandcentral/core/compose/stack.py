@@ -25,6 +25,7 @@ SAMPLE: Mapping[str, str] = launching.variables(
     Version("0123abc", image="registry.example.com/app:0123abc", commit="0123abc" * 5 + "01234"),
     host="0123abc.review.example.com",
     url="https://0123abc.review.example.com",
+    token="0" * 64,
 )
 """Variables as a render will have them, to find at load what is wrong with a template."""
 

@@ -16,11 +16,12 @@ from attrs import frozen
 
 from ...core.keys import Key
 from ...core.model import LogTail
-from ...errors import Refusal, StartFailed
+from ...errors import Asleep, BadRequest, Refusal, StartFailed
 from ...problems import MEDIA_TYPE, incident, problem, problem_type
 
 _PAGE = Template((files(__package__) / "pages" / "page.html").read_text("utf-8"))
 _FIELD = re.compile(rb"\r\n(accept|sec-fetch-mode|x-requested-with|authorization):[ \t]*([^\r]*)", re.IGNORECASE)
+_OPEN_IT = '<p><a href="/">Open it</a>: that wakes it.</p>\n'
 _METHODS = "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS"
 
 
@@ -77,24 +78,31 @@ def refused(refusal: Refusal, audience: Audience, instance: str = "", trace: str
     logs = refusal.cause.logs if isinstance(refusal, StartFailed) else ()
     retry = refusal.retry_after
     fields = b"" if retry is None else b"Retry-After: %d\r\n" % max(1, ceil(retry))
-    if refusal.status == 405:
-        fields += b"Allow: %s\r\n" % _METHODS.encode("ascii")
+    if refusal.status == 401:
+        fields += b'WWW-Authenticate: Bearer realm="grandcentral"\r\n'
+    if isinstance(refusal, BadRequest) and refusal.status == 405:
+        fields += b"Allow: %s\r\n" % (refusal.allow or _METHODS).encode("ascii")
+    if isinstance(refusal, Asleep):
+        fields += b"X-Grand-Central-State: asleep\r\n"
+        return _answer(document, audience, fields, _OPEN_IT)  # a page that asks again by itself would find it asleep again
     if audience.navigates and refusal.status == 503 and retry is not None:
         fields += b"Refresh: %d\r\n" % max(1, ceil(retry))
     return _answer(document, audience, fields, _logs(logs))
 
 
-def waiting(key: Key, progress: tuple[str, float] | None, instance: str, trace: str = "") -> Answer:
-    """For a person who waits: what is happening, and a page that asks again by itself."""
+def waiting(key: Key, progress: tuple[str, float] | None, audience: Audience, instance: str, trace: str = "") -> Answer:
+    """For those who wait: what is happening, and for a person a page that asks again by itself."""
     text, seconds = progress or ("starting", 0.0)
+    again = "This page asks again by itself." if audience.navigates else "Ask again."
     document = {
         "title": f"{key} is starting",
         "status": 503,
-        "detail": f"{text[:1].upper()}{text[1:]}. {seconds:.0f} seconds so far. This page asks again by itself.",
+        "detail": f"{text[:1].upper()}{text[1:]}. {seconds:.0f} seconds so far. {again}",
         "instance": instance,
         "type": problem_type("starting"),
     }
-    return _answer(_traced(document, trace), Audience(True, True), b"Retry-After: 2\r\nRefresh: 2\r\n", "")
+    fields = b"Retry-After: 2\r\nRefresh: 2\r\n" if audience.navigates else b"Retry-After: 2\r\n"
+    return _answer(_traced(document, trace), audience, fields, "")
 
 
 def fault(number: str, status: int, audience: Audience, trace: str = "") -> Answer:

@@ -19,6 +19,7 @@ from twisted.python.failure import Failure
 from ...core.forwarding import IDEMPOTENT, max_forwards, may_repeat, response, upgrade_agreed
 from ...core.keys import Key
 from ...core.routing import Unrouted
+from ...core.serving import client_of
 from ...core.tickets import Ticket
 from ...core.timeline import server_timing
 from ...errors import (
@@ -30,6 +31,7 @@ from ...errors import (
     UnknownHost,
     UpstreamFailed,
     UpstreamTimeout,
+    WrongToken,
 )
 from ...relay.pool import Gone, Opening, Shelf
 from ...relay.transports import finish_writing
@@ -38,6 +40,7 @@ from ...wire.http1_fields import CHUNKED
 from ...wire.http1_request import RequestHead
 from ...wire.http1_response import ResponseHead
 from .answers import Answer, Audience, allowed, fault, reflection, refused, waiting
+from .lease import PATIENCE, granted, is_call, proved, wanted
 from .spool import Spool
 from .upstream import UpstreamConnection
 
@@ -56,12 +59,13 @@ class Exchange:
 
     __slots__ = (
         *("_attempts", "_chunked", "_closes", "_dialling", "_finished", "_framed", "_front", "_held", "_in_use", "_key"),
-        *("_sent", "_shelf", "_ticket", "_timing", "_touched", "_waiting", "body", "client", "head", "over", "spool"),
+        *("_quiet", "_sent", "_shelf", "_ticket", "_timing", "_touched", "_waiting", "body", "client", "head", "over", "spool"),
         *("started", "to_head", "tunnel", "upstream"),
     )
     _key: Key
     _shelf: Shelf[UpstreamConnection]
     _ticket: Ticket  # held while _in_use
+    _quiet: bool  # and used without keeping the stack awake
 
     def __init__(self, client: ClientConnection, front: HttpFrontend, head: RequestHead) -> None:
         self.client = client
@@ -104,6 +108,9 @@ class Exchange:
         if front.refusing:
             self.refuse(ShuttingDown(retry_after=1.0))
             return
+        if head.target[:2] == b"/." and is_call(head.target):
+            self._keep_awake()
+            return
         ticket = front.stacks.peek(key)
         if ticket is None:
             self._wake()
@@ -130,12 +137,45 @@ class Exchange:
         front = self._front
         now = front.seconds()
         self.client.deadline = now + front.settings.waiting_page_after if self._audience().navigates else inf
-        waiting = self._waiting = front.stacks.ensure(self._key)
+        head = self.head
+        wakes = front.judges.wakes(self._key.app, head.method, head.target, head.fields.raw)
+        proxies = front.settings.trusted_proxies
+        client = client_of(self.client.peer, head.fields.values(b"x-forwarded-for"), proxies) if wakes else ""
+        waiting = self._waiting = front.stacks.ensure(self._key, wakes, client)
         waiting.addCallbacks(self._woken, self._not_woken, callbackArgs=(now,))
         waiting.addErrback(self._fault)
         if not waiting.called and self._too_large(self.head.fields.body):
             self._refuse_body()  # the start goes on
         self.client.flow()
+
+    def _keep_awake(self) -> None:
+        """The application's own call for more time (see lease). It calls off a sleep that has just begun, but wakes nothing."""
+        front = self._front
+        try:
+            seconds = wanted(self.head.method, self.head.target)
+        except BadRequest as error:
+            self.refuse(error)
+            return
+        ticket = front.stacks.peek(self._key)
+        if ticket is not None:
+            self._found_awake(ticket, seconds)
+            return
+        self.client.deadline = front.seconds() + PATIENCE
+        waiting = self._waiting = front.stacks.ensure(self._key, wakes=False)
+        waiting.addCallbacks(self._found_awake, self._not_woken, callbackArgs=(seconds,))
+        waiting.addErrback(self._fault)
+        self.client.flow()
+
+    def _found_awake(self, ticket: Ticket, seconds: int) -> None:
+        self._waiting = None
+        front = self._front
+        if self.over:
+            return
+        if front.token is None or not proved(self.head.fields.raw, front.token(ticket.key)):
+            self.refuse(WrongToken(self._key))
+            return
+        until = front.lease(ticket, seconds)
+        self._say(granted(until if seconds else None))
 
     def _woken(self, ticket: Ticket, since: float) -> None:
         self._waiting = None
@@ -157,16 +197,22 @@ class Exchange:
     # -- to the application ----------------------------------------------------------------------------------------------
 
     def _use(self, ticket: Ticket) -> None:
-        now = self._front.seconds()
-        ticket.begin(now)
+        front = self._front
+        now = front.seconds()
+        quiet = self._quiet = bool(front.judges.sparing) and self._is_quiet(ticket.key.app)
+        ticket.begin(now, quiet)
         self._ticket = ticket
         self._in_use = True
-        shelf = self._shelf = self._front.pool.shelf(ticket.endpoint)
+        shelf = self._shelf = front.pool.shelf(ticket.endpoint)
         # Only what may be sent twice goes over a connection that the application may just be closing (RFC 9112 §9.3.1).
         if shelf.idle and self.head.method in IDEMPOTENT:
             self._send(shelf.idle.pop(), now)
         else:
             self._connect(now, self.head.method in IDEMPOTENT)
+
+    def _is_quiet(self, app: str) -> bool:
+        judge, head = self._front.judges.sparing.get(app), self.head
+        return judge is not None and not judge.keeps_alive(head.method, head.target, head.fields.raw)
 
     def _connect(self, now: float, takes_used: bool) -> None:
         """Open a connection, or wait until there is one."""
@@ -386,6 +432,8 @@ class Exchange:
         if self.body is not None or front.stopping:
             self._closes = True  # RFC 9112 §9.3: an unread body
         self.started = True
+        if head.lease is not None:
+            front.asked(self._ticket, head.lease)
         if self._closes or head.body < 0 or not head.dated:
             message = response(head, self._closes, chunked, front.date)
         else:
@@ -415,7 +463,9 @@ class Exchange:
         if self._chunked:
             data = chunk(data, done, trailers)
         ticket = self._ticket
-        now = ticket.last_byte = self._front.seconds()
+        now = self._front.seconds()
+        if not self._quiet:
+            ticket.last_byte = now
         ticket.bytes_out += len(data)
         self.client.transport.write(data)
         if done:
@@ -472,7 +522,7 @@ class Exchange:
         now = self._front.seconds()
         self.over = True
         self._in_use = False
-        self._ticket.end(now)
+        self._ticket.end(now, self._quiet)
         upstream = self.upstream
         if upstream is not None:
             if self._all_sent:
@@ -533,7 +583,7 @@ class Exchange:
     def _end_use(self) -> None:
         if self._in_use:
             self._in_use = False
-            self._ticket.end(self._front.seconds())
+            self._ticket.end(self._front.seconds(), self._quiet)
 
     def overdue(self) -> None:
         """What was due did not happen in time."""
@@ -544,7 +594,8 @@ class Exchange:
             elif self._in_use:  # in line for a connection
                 self.refuse(UpstreamTimeout(self._key, settings.response_timeout))
             else:
-                self._say(waiting(self._key, self._front.stacks.progress(self._key), self._instance, self._trace))
+                progress = self._front.stacks.progress(self._key)
+                self._say(waiting(self._key, progress, self._audience(), self._instance, self._trace))
         elif self.tunnel or self.started:
             orderly = self._framed and not (self.tunnel or self.client.blocked)
             self.abandon()
@@ -576,7 +627,9 @@ class Exchange:
             return
         self.tunnel = self.started = True
         self._front.counters.count(self.head.method, head.status)
-        self._ticket.stream_opened(self._front.seconds())
+        self._ticket.stream_opened(self._front.seconds(), self._quiet)
+        if head.lease is not None:
+            self._front.asked(self._ticket, head.lease)
         self._drop_spool()
         self.tunnel_down(self._timed(response(head, False, False, b"")) + data)
         self.tunnel_up(client.take_buffer())
@@ -596,7 +649,9 @@ class Exchange:
         self.client.transport.write(data)
 
     def _passed(self) -> None:
-        now = self._ticket.last_byte = self._front.seconds()
+        now = self._front.seconds()
+        if not self._quiet:
+            self._ticket.last_byte = now
         if not self.client.blocked:
             self.client.deadline = now + self._front.settings.stream_timeout
 
@@ -618,8 +673,8 @@ class Exchange:
         self.over = True
         self.tunnel = False
         self._in_use = False
-        self._ticket.stream_closed(now)
-        self._ticket.end(now)
+        self._ticket.stream_closed(now, self._quiet)
+        self._ticket.end(now, self._quiet)
         upstream, self.upstream = self.upstream, None
         if upstream is not None:
             upstream.exchange = None

@@ -15,12 +15,16 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
+from ... import events
+from ...core import leases
 from ...core.counters import HttpCounters
 from ...core.forwarding import plain_address, trusted
 from ...core.keys import Key
 from ...core.model import Endpoint
 from ...core.routing import Unrouted
 from ...core.serving import Served
+from ...core.tickets import Ticket
+from ...core.waking import Judges
 from ...incidents import report
 from ...interfaces import IStacks
 from ...relay.pool import Connect, Pool
@@ -55,6 +59,8 @@ class HttpFrontend:
     :param connect: opens connections to endpoints.
     :param wall: the time of day, in seconds since the epoch, for Date fields.
     :param log: where every request is noted when it is over; it is started and stopped with the frontend.
+    :param token: what the services of a stack prove themselves with, by its canonical key. None: nobody can.
+    :ivar judges: which requests wake which stack, and keep it awake; to be assigned anew with ``routes``.
     """
 
     noisy = False
@@ -69,9 +75,12 @@ class HttpFrontend:
         settings: HttpSettings | None = None,
         wall: Callable[[], float] = time.time,
         log: RequestLog | None = None,
+        token: Callable[[Key], str] | None = None,
     ) -> None:
         self.stacks = stacks
         self.routes = routes
+        self.judges = Judges()
+        self.token = token
         self.connect = connect
         self.settings = settings = settings or HttpSettings()
         self.seconds: Callable[[], float] = clock.seconds
@@ -142,6 +151,20 @@ class HttpFrontend:
     def incident(self, what: str, failure: Failure) -> str:
         """Log a fault of our own; returns the number under which the log has it."""
         return report(self._log, failure, what)
+
+    def asked(self, ticket: Ticket, value: bytes) -> None:
+        """An answer of this stack had the field by which it asks to be kept awake."""
+        seconds = leases.seconds(value)
+        if seconds is None:
+            self._log.debug(events.LEASE_NONSENSE, key=ticket.key, value=value.decode("latin-1"))
+        else:
+            self.lease(ticket, seconds)
+
+    def lease(self, ticket: Ticket, seconds: int) -> float:
+        """Keep it awake for so long, but for no longer than the limit. Until when, in wall seconds."""
+        most = min(seconds, self.settings.max_lease)
+        ticket.lease(self.seconds(), most)
+        return self._wall() + most
 
     def counted(self) -> HttpCounters:
         """What has been counted so far."""

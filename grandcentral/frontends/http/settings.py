@@ -33,6 +33,7 @@ class HttpSettings:
     proxy_protocol: tuple[Network, ...] = ()  # who has to begin with a PROXY header, which is believed
     max_connections: int = 10_000  # of all clients (503)
     max_connections_per_client: int = 1024  # of one address that is no trusted proxy's (503)
+    max_lease: float = 12 * 3600.0  # for how long an application may ask to be kept awake
     tracing: bool = False  # requests that bring no valid traceparent get one
     grace: float = 30.0  # how long requests in flight may take when the frontend stops
     scheme: str = "http"  # what clients see: "https" behind TLS
