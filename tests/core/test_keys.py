@@ -18,6 +18,7 @@ def test_a_key_is_written_and_read_back() -> None:
     assert Key.parse("docs") == Key("docs")
 
 
+@pytest.mark.failure(22)
 @pytest.mark.parametrize(
     ("raw", "host"),
     [

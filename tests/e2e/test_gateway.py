@@ -30,6 +30,7 @@ def test_three_commits_at_once_each_get_their_own_page(repository: Repository, s
     assert {running.state(commit) for commit in commits.values()} == {"ready"}
 
 
+@pytest.mark.failure(22)
 def test_short_long_and_oddly_written_hosts_are_one_stack(repository: Repository, serve: Serve) -> None:
     commit = repository.commit("one")
     running = serve()
@@ -42,6 +43,7 @@ def test_short_long_and_oddly_written_hosts_are_one_stack(repository: Repository
     assert len(running.stacks()) == 1
 
 
+@pytest.mark.failure(1)
 def test_five_hundred_requests_on_a_cold_key_make_one_start_and_are_all_answered(repository: Repository, serve: Serve) -> None:
     commit = repository.commit("one")
     running = serve()
@@ -97,6 +99,7 @@ def test_a_stack_that_dies_is_booted_by_the_next_request(repository: Repository,
     assert first.body != second.body
 
 
+@pytest.mark.failure(9)
 def test_idle_stacks_go_but_not_one_with_a_slow_download_or_a_silent_stream(repository: Repository, serve: Serve) -> None:
     idle, downloading, streaming = (repository.commit(message) for message in ("idle", "downloading", "streaming"))
     running = serve(app='idle = "1s"')
@@ -125,6 +128,7 @@ async def upgrade(running: GatewayProcess, name: str) -> tuple[asyncio.StreamRea
     return reader, writer
 
 
+@pytest.mark.failure(23)
 def test_an_upgrade_to_a_cold_key_is_held_then_upgraded_and_echoes(repository: Repository, serve: Serve) -> None:
     commit = repository.commit("one")
     running = serve()
@@ -139,6 +143,7 @@ def test_an_upgrade_to_a_cold_key_is_held_then_upgraded_and_echoes(repository: R
     asyncio.run(scenario())
 
 
+@pytest.mark.failure(12)
 @pytest.mark.parametrize("chunked", [False, True], ids=["length", "chunked"])
 def test_a_large_post_to_a_cold_key_arrives_whole_and_once_and_costs_no_memory(
     repository: Repository, serve: Serve, chunked: bool
@@ -181,6 +186,7 @@ def test_what_is_too_large_to_be_held_is_413_and_taken_when_it_need_not_be(repos
     )
 
 
+@pytest.mark.failure(2)
 def test_a_client_that_leaves_while_held_frees_its_place_and_the_start_goes_on(repository: Repository, serve: Serve) -> None:
     commit = repository.commit("one", SLOW)
     running = serve()

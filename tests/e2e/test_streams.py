@@ -7,6 +7,8 @@ import socket
 import time
 from collections.abc import Awaitable, Callable
 
+import pytest
+
 from tests.gateway import GatewayProcess
 
 from .conftest import Repository, Serve
@@ -77,6 +79,7 @@ async def connect(running: GatewayProcess) -> tuple[asyncio.StreamReader, asynci
     return await asyncio.open_connection(sock=client, limit=BLOCK)
 
 
+@pytest.mark.failure(20)
 def test_a_slow_reader_of_a_fast_application(repository: Repository, serve: Serve) -> None:
     commit = repository.commit("one", STREAMS)
     running = serve()
@@ -99,6 +102,7 @@ def test_a_slow_reader_of_a_fast_application(repository: Repository, serve: Serv
         assert growth(running, read_slowly) < 8 * MiB
 
 
+@pytest.mark.failure(20)
 def test_a_fast_sender_to_a_slow_application(repository: Repository, serve: Serve) -> None:
     commit = repository.commit("one", STREAMS)
     running = serve()

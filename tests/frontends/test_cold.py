@@ -189,6 +189,7 @@ def test_a_body_that_comes_after_the_refusal_is_read_and_thrown_away() -> None:
 # -- the waiting page ----------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.failure(13)
 @pytest.mark.parametrize(
     "fields", [NAVIGATION, (b"Accept: text/html",), (b"Sec-Fetch-Mode: navigate",)], ids=["browser", "old browser", "no accept"]
 )
@@ -206,6 +207,7 @@ def test_a_person_who_waits_gets_a_page_that_asks_again(fields: tuple[bytes, ...
     assert not client.closed
 
 
+@pytest.mark.failure(13)
 @pytest.mark.parametrize(
     "request_",
     [
@@ -294,6 +296,7 @@ def test_a_fresh_connection_that_closes_without_an_answer_is_reported() -> None:
     assert client.answer().body == b"ok"
 
 
+@pytest.mark.failure(25)
 def test_the_host_header_names_the_key() -> None:
     gateway, client = held(get(host=HOST + b":8080"))
     gateway.stacks.wake()

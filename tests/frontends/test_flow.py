@@ -172,6 +172,7 @@ def test_what_is_counted() -> None:
     assert ticket.bytes_out == len(client.received)
 
 
+@pytest.mark.failure(10)
 def test_an_answer_without_content_is_use_as_well() -> None:
     gateway = Gateway()
     gateway.wait(600)

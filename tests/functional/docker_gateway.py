@@ -43,7 +43,7 @@ class Gateway:
         return await self.harness.wait(self.start(*services, **more))
 
     async def halt(self) -> None:
-        await self.harness.wait(self.backend.halt(self.key, False))
+        await self.harness.wait(self.backend.halt(self.key, False, volumes=True))
 
     async def logs(self) -> tuple[LogTail, ...]:
         return await self.backend.logs(self.key, 50)

@@ -27,7 +27,7 @@ _numbers = itertools.count()
 
 
 class DockerHarness:
-    """``services`` are busybox; their journal is a file that is bound into each."""
+    """``services`` are busybox; their journal and their farewells are files that are bound into each."""
 
     port = 3000
 
@@ -36,6 +36,8 @@ class DockerHarness:
         self.instance = f"test-{os.getpid()}-{next(_numbers)}"
         self._journal = directory / "journal"
         self._journal.touch()
+        self._farewells = directory / "farewells"
+        self._farewells.touch()
 
     @cached_property
     def client(self) -> docker.APIClient:
@@ -55,7 +57,10 @@ class DockerHarness:
     def service(self, name: str, then: str, **more: Any) -> Service:
         """It runs ``then`` after telling that it has started."""
         script = f"echo {name} >>/journal; echo {name} started; {then}"
-        mounts = (Mount(MountKind.BIND, "/journal", str(self._journal)),)
+        mounts = (
+            Mount(MountKind.BIND, "/journal", str(self._journal)),
+            Mount(MountKind.BIND, "/farewells", str(self._farewells)),
+        )
         return Service(name, image=self.image, command=("/bin/sh", "-c", script), mounts=mounts, stop_grace_period=2, **more)
 
     def serving(self, name: str) -> Service:
@@ -70,6 +75,24 @@ class DockerHarness:
     def checked(self, name: str, healthy: bool) -> Service:
         check = HealthCheck(("/bin/busybox", "true" if healthy else "false"), interval=0.1, retries=2)
         return self.service(name, "exec /bin/busybox sleep 3600", healthcheck=check)
+
+    def faltering(self, name: str, status: int) -> Service:
+        return self.service(
+            name, f"[ -e /ran ] && echo {name} falters && exit {status}; touch /ran; exec /bin/busybox sleep 3600"
+        )
+
+    def sickening(self, name: str) -> Service:
+        check = HealthCheck(("/bin/sh", "-c", "[ -e /well ]"), interval=0.1, retries=5)
+        then = "[ -e /ran ] || touch /ran /well; trap 'rm /well; exit 0' TERM; while :; do /bin/busybox sleep 0.05; done"
+        return self.service(name, then, healthcheck=check)
+
+    def parting(self, name: str) -> Service:
+        return self.service(
+            name, f"trap 'echo {name} >>/farewells; exit 0' TERM; while :; do /bin/busybox sleep 0.05; done"
+        )
+
+    def farewells(self) -> list[str]:
+        return self._farewells.read_text().split()
 
     def journal(self) -> list[str]:
         return self._journal.read_text().split()

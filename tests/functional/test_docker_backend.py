@@ -264,6 +264,7 @@ async def test_a_check_that_fails_at_first_is_asked_again_soon(gateway: Gateway)
     assert harness.output(gateway.key, "web", "/bin/busybox", "wc", "-l", "/tries").split()[0] == b"4"
 
 
+@pytest.mark.failure(8)
 @pytest_twisted.ensureDeferred
 async def test_a_check_that_hangs_is_one_that_fails_and_none_is_begun_beside_it(gateway: Gateway) -> None:
     harness = gateway.harness

@@ -92,6 +92,7 @@ async def test_an_answer_is_ready_and_the_connection_is_closed(serve: Serve) -> 
     await connections[0].gone
 
 
+@pytest.mark.failure(25)
 @pytest_twisted.ensureDeferred
 async def test_it_asks_with_the_public_host(serve: Serve) -> None:
     """An application that allows only its own hosts, as Rails does, must not see the container's address."""
@@ -111,6 +112,7 @@ async def test_a_path_is_encoded(serve: Serve) -> None:
     assert connections[0].received.startswith(b"GET /a%20b?c=%20&d=%C3%BC%0D%0AX:%20y HTTP/1.1\r\n")
 
 
+@pytest.mark.failure(7)
 @pytest.mark.parametrize("status", [301, 401, 404, 499])
 @pytest_twisted.ensureDeferred
 async def test_any_status_below_500_is_ready_and_a_redirect_is_not_followed(serve: Serve, status: int) -> None:
@@ -119,6 +121,7 @@ async def test_any_status_below_500_is_ready_and_a_redirect_is_not_followed(serv
     assert len(connections) == 1
 
 
+@pytest.mark.failure(7)
 @pytest_twisted.ensureDeferred
 async def test_a_status_that_is_too_high_is_not_ready(serve: Serve) -> None:
     endpoint, _ = await serve(answer=b"HTTP/1.1 503 Service Unavailable\r\n\r\n")
@@ -195,6 +198,7 @@ async def test_a_port_that_hangs_up_at_once_is_not_open(serve: Serve) -> None:
     assert await refusal(SocketProber(reactor).probe(endpoint, PORT_ONLY, "example.com", 5)) == "hung up at once"
 
 
+@pytest.mark.failure(7)
 def test_packets_that_are_dropped_take_no_longer_than_the_timeout() -> None:
     memory = MemoryReactorClock()
     probe = SocketProber(memory).probe(Endpoint("10.0.0.9", 80), PAGE, "example.com", 0.2)

@@ -75,7 +75,8 @@ class TestStopped:
         world.pass_time(1)
         after = world.ready()
         assert after.started > before.last_used
-        assert "create" in after.phases and "loader" not in after.phases
+        assert "create" in after.phases
+        assert "loader" not in after.phases
 
     def test_it_is_known_again_after_a_restart_of_the_gateway(self, world: World) -> None:
         stopped(world)

@@ -55,6 +55,7 @@ def world(prober: SlowProber) -> Iterator[World]:
     world.close()
 
 
+@pytest.mark.failure(8)
 def test_the_next_probe_begins_when_the_last_has_ended(world: World, prober: SlowProber) -> None:
     clients = [world.ask() for _ in range(3)]
     world.pass_time(30)
@@ -67,6 +68,7 @@ def test_the_next_probe_begins_when_the_last_has_ended(world: World, prober: Slo
     assert all(client.ticket is not None for client in clients)
 
 
+@pytest.mark.failure(8)
 def test_a_broken_application_is_given_up_and_not_probed_any_more(world: World, prober: SlowProber) -> None:
     client = world.ask()
     world.pass_time(125)
@@ -135,6 +137,7 @@ def test_a_stack_that_has_moved_to_another_address_is_found_there_and_never_look
     assert client.ticket.endpoint == new
 
 
+@pytest.mark.failure(24)
 def test_a_wall_clock_that_jumps_forth_under_a_running_gateway_reaps_nothing_then_or_after_a_restart(
     world: World, prober: SlowProber
 ) -> None:
@@ -153,6 +156,7 @@ def test_a_wall_clock_that_jumps_forth_under_a_running_gateway_reaps_nothing_the
     assert world.state() == "ready"
 
 
+@pytest.mark.failure(13)
 def test_a_hold_ends_when_start_timeout_says_so(prober: SlowProber) -> None:
     world = World(prober=prober)
     world.limits = evolve(world.limits, start_timeout=5.0)

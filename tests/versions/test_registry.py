@@ -198,6 +198,7 @@ def test_an_unknown_tag_is_404_and_names_where_it_was_looked_for(bench: Bench) -
     assert "registry.test/team/app:sha-{version}" in str(error)
 
 
+@pytest.mark.failure(4)
 @pytest.mark.parametrize(
     ("answer", "status", "words"),
     [
@@ -459,6 +460,7 @@ def test_a_hundred_at_once_ask_once(bench: Bench) -> None:
     assert len(bench.agent.asked) == 1
 
 
+@pytest.mark.failure(4)
 def test_an_absence_is_remembered_for_five_seconds(bench: Bench) -> None:
     bench.refused(SHORT, UnknownVersion)
     asked = len(bench.agent.asked)
