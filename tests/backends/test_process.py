@@ -9,173 +9,41 @@ import signal
 import socket
 import subprocess
 import sys
-import textwrap
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 import pytest_twisted
-from attrs import define, evolve, field
+from attrs import evolve
 from twisted.internet import reactor
-from twisted.internet.defer import CancelledError, Deferred
-from twisted.internet.task import deferLater
+from twisted.internet.defer import CancelledError
 from zope.interface.verify import verifyObject
 
 from grandcentral.backends.process import ProcessBackend, launching, logs, proc
-from grandcentral.backends.process.home import Home
 from grandcentral.backends.process.ports import FIRST, LAST, Ports
 from grandcentral.core.keys import Key
 from grandcentral.core.model import (
     Condition,
-    Dependency,
     Endpoint,
     Found,
     HealthCheck,
     Launch,
-    Progress,
     Service,
-    StackSpec,
     Version,
 )
 from grandcentral.core.procfile import CommandTemplate
-from grandcentral.errors import EngineRefused, EngineUnavailable, ImageUnavailable, Mishap, ServiceExited, ServiceUnhealthy
+from grandcentral.errors import (
+    EngineRefused,
+    EngineUnavailable,
+    ImageUnavailable,
+    Mishap,
+    NothingKept,
+    ServiceExited,
+    ServiceUnhealthy,
+)
 from grandcentral.interfaces import IBackend
 
-SERVE = """
-import os, socket, sys
-listening = socket.create_server(("127.0.0.1", int(os.environ["PORT"])))
-print("listening", flush=True)
-while True:
-    connection, _ = listening.accept()
-    connection.sendall(open("page", "rb").read())
-    connection.close()
-"""
-SLEEP = "exec sleep 1000"
-
-
-class Repository:
-    def __init__(self, path: Path) -> None:
-        self.path = path
-        self.git("init", "-q", str(path))
-
-    def git(self, *arguments: str) -> str:
-        who = {f"GIT_{who}_{what}": "x@example.com" for who in ("AUTHOR", "COMMITTER") for what in ("NAME", "EMAIL")}
-        where = ["-C", str(self.path)] if self.path.exists() else []
-        environment = {"PATH": os.environ["PATH"], "HOME": str(self.path.parent), **who}
-        command = ["git", *where, *arguments]
-        return subprocess.run(command, capture_output=True, text=True, env=environment, check=True).stdout.strip()
-
-    def commit(self, **files: str) -> str:
-        for name, text in files.items():
-            (self.path / name).write_text(text)
-        self.git("add", "--all")
-        self.git("commit", "-q", "--allow-empty", "-m", "a commit")
-        return self.git("rev-parse", "HEAD")
-
-
-@define
-class World:
-    """A backend over one repository, the app "app", and what it told."""
-
-    repository: Repository
-    state: Path
-    backend: ProcessBackend = field(init=False)
-    vanished: list[tuple[Key, int, Mishap]] = field(factory=list)
-    reports: list[Progress] = field(factory=list)
-
-    def __attrs_post_init__(self) -> None:
-        self.backend = self.another()
-
-    def another(self) -> ProcessBackend:
-        """Another backend over the same state, as in the next gateway."""
-        backend = ProcessBackend(reactor, self.state, {"app": str(self.repository.path), "lost": "/nonexistent"})
-        backend.watch(lambda key, generation, mishap: self.vanished.append((key, generation, mishap)), lambda: None)
-        return backend
-
-    def start(
-        self, commit: str, spec: StackSpec | str | None = None, generation: int = 1, variables: Mapping[str, str] | None = None
-    ) -> Deferred[Endpoint]:
-        """Launch a commit as a spec, a command, or (None) its Procfile says."""
-        if not isinstance(spec, StackSpec):
-            spec = CommandTemplate({"web": spec} if spec else None).render({})
-        version = Version(commit, commit=commit)
-        launch = Launch(Key("app", commit), generation, version, spec, "x.review.localhost", variables or {})
-        return self.backend.launch(launch, self.reports.append)
-
-    def home(self, commit: str) -> Home:
-        return Home.of(self.state / "stacks", Key("app", commit))
-
-    def processes(self, commit: str) -> tuple[proc.Seen, ...]:
-        """All living processes of a stack."""
-        home = self.home(commit)
-        record = home.read()
-        return proc.members(home.mark, record.leaders() if record else {})
-
-    def pid(self, commit: str, service: str = "web") -> int:
-        record = self.home(commit).read()
-        assert record is not None
-        return record.services[service].pid
-
-    def output(self, commit: str, service: str = "web") -> str:
-        log = self.home(commit).log(service)
-        return log.read_text() if log.exists() else ""
-
-
-@pytest.fixture(autouse=True)
-def hurry(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Most services here listen nowhere, and no launch need wait for them to."""
-    monkeypatch.setattr(launching, "LISTENS_WITHIN", 0.05)
-
-
-@pytest_twisted.async_yield_fixture
-async def world(tmp_path: Path) -> AsyncIterator[World]:
-    world = World(Repository(tmp_path / "repository"), tmp_path / "state")
-    await world.backend.open()
-    yield world
-    for found in await world.backend.survey():
-        await world.backend.halt(found.key, grace=False)
-    await world.backend.close()
-    left = [pid for pid in map(int, filter(str.isdigit, os.listdir("/proc"))) if mentions(pid, str(tmp_path))]
-    assert left == [], "processes left behind"
-
-
-def mentions(pid: int, text: str) -> bool:
-    try:
-        return pid != os.getpid() and f"{proc.MARK}={text}".encode() in Path(f"/proc/{pid}/environ").read_bytes()
-    except OSError:
-        return False
-
-
-async def until(true: Callable[[], object], within: float = 10.0) -> None:
-    deadline = reactor.seconds() + within
-    while not true():
-        assert reactor.seconds() < deadline, "it did not come true in time"
-        await deferLater(reactor, 0.005)
-
-
-async def page(endpoint: Endpoint) -> str:
-    """What the listener of SERVE says, once it listens."""
-
-    def refused() -> bool:
-        with socket.socket() as probe:
-            return probe.connect_ex((endpoint.host, endpoint.port)) != 0
-
-    await until(lambda: not refused())
-    with socket.create_connection((endpoint.host, endpoint.port), timeout=5) as connection:
-        return connection.makefile().read()
-
-
-def services(*of: Service, serves: str = "web") -> StackSpec:
-    return StackSpec(services=of, serves=serves, port=0)
-
-
-def shell(name: str, line: str, **more: object) -> Service:
-    return Service(name, command=("/bin/sh", "-c", line), **more)  # type: ignore[arg-type]
-
-
-def after(service: str, condition: Condition) -> tuple[Dependency, ...]:
-    return (Dependency(service, condition),)
-
+from .process_world import SERVE, SLEEP, World, after, gateway, page, services, shell, until
 
 # -- launching
 
@@ -401,7 +269,7 @@ async def test_a_port_that_somebody_else_took_is_left_to_them(world: World, monk
     with socket.create_server(("127.0.0.1", 0)) as stranger:
         choose = world.backend._ports.choose
         ports = iter([stranger.getsockname()[1]])
-        monkeypatch.setattr(world.backend._ports, "choose", lambda taken: next(ports, None) or choose(taken))
+        monkeypatch.setattr(world.backend._ports, "choose", lambda taken, before: next(ports, None) or choose(taken))
         endpoint = await world.start(commit, f"exec {sys.executable} serve.py")
         assert endpoint.port != stranger.getsockname()[1]
     assert await page(endpoint) == "mine"
@@ -681,32 +549,6 @@ async def test_a_service_that_prints_without_end_does_not_fill_the_disk(world: W
 # -- the next gateway
 
 
-GATEWAY = textwrap.dedent(
-    """
-    import json, sys
-    from twisted.internet import reactor
-    from grandcentral.backends.process import ProcessBackend
-    from grandcentral.core.keys import Key
-    from grandcentral.core.model import Launch, Version
-    from grandcentral.core.procfile import CommandTemplate
-
-    state, repository, commit = sys.argv[1:]
-    backend = ProcessBackend(reactor, state, {"app": repository})
-    backend.watch(print, print)
-    backend.open()
-    launch = Launch(Key("app", commit), 5, Version(commit, commit=commit), CommandTemplate().render({}), "x")
-    backend.launch(launch, lambda step: None).addCallback(lambda endpoint: print(endpoint.port, flush=True))
-    reactor.run()
-    """
-)
-
-
-def gateway(world: World, commit: str) -> subprocess.Popen[str]:
-    """A gateway in a process of its own, launching that commit."""
-    command = [sys.executable, "-c", GATEWAY, str(world.state), str(world.repository.path), commit]
-    return subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
-
-
 @pytest_twisted.ensureDeferred
 async def test_a_stack_outlives_a_gateway_that_is_killed_and_the_next_takes_it_over(world: World) -> None:
     web = f"exec {sys.executable} serve.py"
@@ -718,7 +560,7 @@ async def test_a_stack_outlives_a_gateway_that_is_killed_and_the_next_takes_it_o
     pids = {seen.pid for seen in world.processes(commit)}
     (found,) = await world.backend.survey()
     key = Key("app", commit)
-    assert found == Found(key, 5, Endpoint("127.0.0.1", port), Version(commit, commit=commit))
+    assert found == Found(key, 5, Endpoint("127.0.0.1", port), Version(commit, commit=commit), kept=True)
     assert found.endpoint is not None
     assert await page(found.endpoint) == "still here"
     assert {seen.pid for seen in world.processes(commit)} == pids
@@ -765,9 +607,7 @@ async def test_a_process_whose_start_was_never_written_down_is_found_by_its_mark
 async def test_closing_leaves_stacks_as_they_are(world: World) -> None:
     commit = world.repository.commit()
     endpoint = await world.start(commit, SLEEP)
-    await world.backend.close()
-    world.backend = world.another()
-    await world.backend.open()
+    await world.succeed()
     (found,) = await world.backend.survey()
     assert found.endpoint == endpoint
     assert await world.backend.survey() == (found,)
@@ -805,7 +645,9 @@ async def test_a_process_that_only_has_the_same_number_is_neither_adopted_nor_to
         world.backend = world.another()
         await world.backend.open()
         (found,) = await world.backend.survey()
-        assert not found.whole
+        assert (found.whole, found.kept, found.running) == (False, True, False)
+        await world.backend.stop(found.key)
+        await world.restart(commit, SLEEP)
         await world.backend.halt(found.key, grace=True)
         assert stranger.poll() is None
         stranger.kill()
@@ -820,6 +662,8 @@ async def test_a_record_that_cannot_be_read_is_a_stack_that_is_not_whole(world: 
     world.backend = world.another()
     await world.backend.open()
     assert await world.backend.survey() == (Found(Key("app", commit), 0, None),)
+    with pytest.raises(NothingKept):
+        await world.restart(commit, SLEEP)
 
 
 # -- the parts
