@@ -18,10 +18,12 @@ from grandcentral.core.keys import Key
 from grandcentral.core.model import Launch, Service, StackSpec, Version
 from grandcentral.errors import Mishap
 
+from .docker_seen import seen
+
 KEY = Key("quepid", "db139cf")
 LAUNCH = Launch(KEY, 1, Version("db139cf"), StackSpec((Service("web"),), "web", 3000), "db139cf.example.com")
 LABELS = of_service("test", LAUNCH, "web", "2026-01-01T00:00:00+00:00")
-RUNS = Seen("c0ffee", LABELS, Condition.RUNNING, None, "", False, None, "n", {"n": "172.18.0.2"}, {})
+RUNS = seen(LABELS)
 DIED = evolve(RUNS, condition=Condition.ENDED, status=1, addresses={})
 DEATH = {"Action": "die", "Actor": {"ID": "c0ffee", "Attributes": {**LABELS, "exitCode": "1"}}}
 

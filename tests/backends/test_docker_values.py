@@ -16,7 +16,19 @@ from hypothesis import strategies as st
 
 from grandcentral.backends.docker import bodies, seen
 from grandcentral.backends.docker.health import check_of, failed, parsed
-from grandcentral.backends.docker.labels import Roster, generation_of, key_of, of_service, of_stack, roster, serves_of, unique
+from grandcentral.backends.docker.labels import (
+    Roster,
+    dependencies_of,
+    generation_of,
+    is_disposable,
+    key_of,
+    of_service,
+    of_stack,
+    of_volume,
+    roster,
+    serves_of,
+    unique,
+)
 from grandcentral.backends.docker.references import Reference, wanted
 from grandcentral.backends.docker.translate import Condition as State
 from grandcentral.backends.docker.translate import condition, ended_how, exit_status, translated
@@ -36,6 +48,8 @@ from grandcentral.core.model import (
     Version,
 )
 from grandcentral.errors import EngineRefused, EngineUnavailable, ImageUnavailable
+
+from .docker_seen import seen as container_seen
 
 KEY = Key("quepid", "db139cf")
 VERSION = Version("db139cf", "registry.example.com/quepid:db139cf", "sha256:" + "a" * 64, "db139cf" + "0" * 33)
@@ -85,6 +99,21 @@ def test_every_container_says_what_the_whole_stack_is():
     assert Roster.parse(roster(LAUNCH)) == Roster((("db",), ("load",), ("web",)), frozenset({"load"}))
     assert labels["com.docker.compose.oneoff"] == "True"
     assert labels["grandcentral.digest"] == VERSION.digest
+
+
+def test_a_container_says_what_it_waited_for_as_compose_does():
+    labels = of_service("i", LAUNCH, "web", "2026-01-01T00:00:00+00:00")
+    assert labels["com.docker.compose.depends_on"] == "load:service_completed_successfully:false"
+    assert dependencies_of(labels) == WEB.depends_on
+    missing = evolve(WEB, depends_on=(*WEB.depends_on, Dependency("debug", required=False)))
+    launch = evolve(LAUNCH, spec=evolve(LAUNCH.spec, services=(missing, LOAD, DB)))
+    assert dependencies_of(of_service("i", launch, "web", "now")) == WEB.depends_on
+    assert dependencies_of(of_service("i", LAUNCH, "db", "now")) == ()
+
+
+def test_a_volume_says_whether_it_goes_with_its_stack():
+    launch = evolve(LAUNCH, spec=evolve(LAUNCH.spec, volumes=("dumps", "data"), disposable=frozenset({"data"})))
+    assert [is_disposable(of_volume("i", launch, name)) for name in ("dumps", "data", "")] == [False, True, True]
 
 
 @pytest.mark.parametrize("spoilt", [{}, {"grandcentral.generation": "x"}, {"grandcentral.generation": "-1"}])
@@ -167,7 +196,8 @@ def test_mounts():
     )
     named, anonymous, bound, tmpfs = body(evolve(DB, mounts=mounts))["HostConfig"]["Mounts"]
     assert named["Source"] == unique("i", KEY, "volume data")
-    assert named["VolumeOptions"]["Labels"] == of_stack("i", LAUNCH)
+    assert named["VolumeOptions"]["Labels"] == {**of_stack("i", LAUNCH), "grandcentral.disposable": "false"}
+    assert is_disposable(anonymous["VolumeOptions"]["Labels"])
     assert "Source" not in anonymous
     assert (bound["Source"], bound["ReadOnly"]) == ("/home/src", True)
     assert tmpfs["TmpfsOptions"] == {"SizeBytes": 1024, "Mode": 0o1777}
@@ -322,7 +352,7 @@ def downloading(layer: str, here: int, total: int) -> dict[str, Any]:
 
 def container(service: str, state: State = State.RUNNING, status: int | None = None, generation: int = 4) -> seen.Seen:
     labels = of_service("i", evolve(LAUNCH, generation=generation), service, "now")
-    return seen.Seen(service, labels, state, status, "", False, None, "net", {"net": "172.18.0.2", "other": "172.19.0.2"}, {})
+    return container_seen(labels, id=service, condition=state, status=status)
 
 
 WHOLE = (container("web"), container("db"), container("load", State.ENDED, 0))
@@ -334,7 +364,7 @@ def found(*containers: seen.Seen) -> seen.Found:
 
 
 def test_a_stack_with_all_its_services_and_its_task_done_is_whole():
-    assert found(*WHOLE) == seen.Found(KEY, 4, Endpoint("172.18.0.2", 3000), VERSION)
+    assert found(*WHOLE) == seen.Found(KEY, 4, Endpoint("172.18.0.2", 3000), VERSION, kept=True)
 
 
 def test_a_stack_of_which_all_services_are_paused_is_whole_and_paused():
@@ -343,27 +373,41 @@ def test_a_stack_of_which_all_services_are_paused_is_whole_and_paused():
 
 
 @pytest.mark.parametrize(
-    "containers",
+    ("containers", "running"),
     [
-        WHOLE[:2],
-        WHOLE[1:],
-        (container("web"), container("db", State.PAUSED), WHOLE[2]),
-        (container("web"), container("db", State.ENDED, 0), WHOLE[2]),
-        (*WHOLE[:2], container("load", State.ENDED, 1)),
-        (*WHOLE[:2], container("load")),
-        (*WHOLE[:2], container("load", State.ENDED, 0, generation=3)),
-        (container("web", State.NOT_STARTED), *WHOLE[1:]),
-        (evolve(WHOLE[0], addresses={}), *WHOLE[1:]),
+        ((container("web", State.PAUSED), container("db"), WHOLE[2]), True),
+        ((container("web"), container("db", State.ENDED, 0), WHOLE[2]), True),
+        ((container("web", State.PAUSED), container("db", State.ENDED, 137), WHOLE[2]), True),
+        ((container("web", State.ENDED, 0), container("db", State.ENDED, 137), WHOLE[2]), False),
+        ((evolve(WHOLE[0], addresses={}), *WHOLE[1:]), True),
     ],
-    ids=["no task", "no web", "half paused", "db ended", "task failed", "task runs", "two starts", "not started", "no address"],
+    ids=["half paused", "db ended", "one paused and one ended", "stopped", "no address"],
 )
-def test_anything_else_is_half_made(containers: tuple[seen.Seen, ...]):
-    assert found(*containers) == seen.Found(KEY, 4, None, found(*containers).version)
+def test_a_stack_of_which_something_does_not_run_is_kept(containers: tuple[seen.Seen, ...], running: bool):
+    assert found(*containers) == seen.Found(KEY, 4, None, VERSION, kept=True, running=running)
     assert not found(*containers).whole
 
 
+@pytest.mark.parametrize(
+    ("containers", "running"),
+    [
+        (WHOLE[:2], True),
+        (WHOLE[1:], True),
+        (WHOLE[2:], False),
+        ((*WHOLE[:2], container("load", State.ENDED, 1)), True),
+        ((*WHOLE[:2], container("load")), True),
+        ((*WHOLE[:2], container("load", State.ENDED, 0, generation=3)), True),
+        ((container("web", State.NOT_STARTED), *WHOLE[1:]), True),
+        ((container("web", State.NOT_STARTED), container("db", State.ENDED, 0), WHOLE[2]), False),
+    ],
+    ids=["no task", "no web", "nothing but the task", "task failed", "task runs", "two starts", "not started", "one stopped"],
+)
+def test_anything_else_is_half_made(containers: tuple[seen.Seen, ...], running: bool):
+    assert found(*containers) == seen.Found(KEY, 4, None, running=running)
+
+
 def test_a_network_without_containers_is_a_half_made_stack_too():
-    assert seen.survey((), [of_stack("i", LAUNCH)]) == (seen.Found(KEY, 4, None),)
+    assert seen.survey((), [of_stack("i", LAUNCH)]) == (seen.Found(KEY, 4, None, running=False),)
 
 
 def test_a_published_port_is_reached_on_the_loopback_interface():

@@ -5,26 +5,31 @@ A few lines over the usual length: it is the one list of what IBackend promises;
 
 from __future__ import annotations
 
-from collections.abc import Callable, Container, Mapping
+from collections.abc import Callable, Collection, Container, Coroutine, Mapping
 from functools import partial
 from typing import Any, TypeVar
 
+from attrs import evolve
 from twisted.internet.defer import Deferred
 from twisted.logger import Logger
 from zope.interface import implementer
 
 from ... import events
 from ...core.keys import Key
-from ...core.model import Endpoint, Found, Launch, LogTail
+from ...core.model import Endpoint, Found, Hook, Launch, LogTail, Usage, Version
 from ...errors import EngineRefused, EngineUnavailable, Mishap, ServiceExited
 from ...interfaces import IBackend, Report, Vanished
-from . import verbs
+from . import accounts, hooks, taking_away, verbs
 from .calls import Calls
-from .labels import SERVICES, Roster, key_of
-from .launching import Credentials, Launching
+from .images import Credentials, Images, images_of
+from .kept import Kept, as_made, kept
+from .labels import SERVICES, Roster, generation_of, is_disposable, key_of, unique
+from .launching import Launching
+from .making import Making
 from .phases import Phases
-from .seen import Seen, by_key, survey
+from .seen import Seen, by_key, endpoint, survey
 from .stream import Events
+from .taking_away import place
 from .translate import Condition, exit_status
 from .waiting import Reactor, sleep, together
 from .watch import Watch, obituary, tails
@@ -47,6 +52,7 @@ class DockerBackend:
     :param instance: which gateway this is; only what carries it in its labels is ever looked at. Must outlive restarts.
     :param published: the apps whose serving port is published on the loopback interface, on a port that the engine chooses.
         All others are reached at their containers' own addresses, for which the gateway must be on the engine's machine.
+    :param repositories: of our apps' images ("registry.example.com/app"); ``reclaim`` touches no others.
     :param credentials: registry ("registry.example.com:5000") -> {"username": ..., "password": ...}, or None for those of
         the Docker configuration file.
     """
@@ -60,18 +66,20 @@ class DockerBackend:
         instance: str,
         published: Container[str] = (),
         credentials: Credentials = from_configuration_file,
+        repositories: Collection[str] = (),
     ) -> None:
         self._reactor = reactor
         self._instance = instance
         self._published = published
         self._credentials = credentials
+        self._repositories = repositories
         self._log = Logger()
         self._calls = Calls(reactor, base_url)
         self._events = Events(reactor, base_url, instance, self._happened, self._up, self._down)
         self._watches: dict[Key, Watch] = {}
         self._dying: dict[Key, Watch] = {}  # lost a service; what is to be said of it is being gathered
-        self._halting: set[Key] = set()  # what a survey still sees running is not to be missed
-        self._launches: set[Deferred[Endpoint]] = set()
+        self._ending: set[Key] = set()  # what a survey still sees running is not to be missed
+        self._under_way: set[Deferred[Any]] = set()  # what is given up when we close
         self._vanished: Vanished = lambda key, generation, mishap: None
         self._returned: Callable[[], None] = lambda: None
         self._was_away = False
@@ -95,8 +103,8 @@ class DockerBackend:
 
     async def _close(self) -> None:
         self._closing = True
-        for launch in tuple(self._launches):
-            launch.cancel()
+        for one in tuple(self._under_way):
+            one.cancel()
         await self._events.close()
         await self._calls.stop()
 
@@ -110,93 +118,125 @@ class DockerBackend:
     # -- starting -------------------------------------------------------------------------------------------------------
 
     def launch(self, launch: Launch, report: Report) -> Deferred[Endpoint]:
-        launched = Deferred.fromCoroutine(self._launch(launch, report))
-        self._launches.add(launched)
-        return afterwards(launched, lambda: self._launches.discard(launched))
+        return self._until_closed(self._launch(launch, report))
 
     async def _launch(self, launch: Launch, report: Report) -> Endpoint:
         await self._events.connected()  # a death that nobody hears of would leave us waiting
+        images_of(launch)  # raises if there is no saying what they are
         tasks = frozenset(service.name for service in launch.spec.services if launch.spec.is_task(service.name))
+        phases = Phases(report)
+        images = Images(self._reactor, self._calls, self._credentials, phases)
+        published = launch.key.app in self._published
+        making = Making(self._calls, self._instance, launch, phases, images, published)
         watch = Watch(launch.key, launch.generation, tasks)
-        launching = Launching(
-            self._reactor,
-            self._calls,
-            self._instance,
-            launch,
-            watch,
-            Phases(report),
-            launch.key.app in self._published,
-            self._credentials,
-        )
+        return await self._start(watch, Launching(self._reactor, self._calls, launch, making, watch, phases))
+
+    def restart(self, launch: Launch, report: Report) -> Deferred[Endpoint]:
+        return self._until_closed(self._restart(launch, report))
+
+    async def _restart(self, launch: Launch, report: Report) -> Endpoint:
+        await self._events.connected()
+        networks = await self._calls.quick(partial(verbs.networks, instance=self._instance, key=launch.key))
+        containers = await self._containers(launch.key)
+        there = kept(launch.key, containers, networks)
+        launch = evolve(launch, spec=as_made(launch.spec, there))
+        watch = self._watch_of(launch.key, containers)
+        watch.resting = {one.id: one.started for one in containers if not one.up}
+        parts = Kept(self._calls, there)
+        return await self._start(watch, Launching(self._reactor, self._calls, launch, parts, watch, Phases(report)))
+
+    async def _start(self, watch: Watch, launching: Launching) -> Endpoint:
         watch.ended = launching.ended
-        self._watches[launch.key] = watch
+        self._watches[watch.key] = watch
         try:
-            where = await launching.run()
+            watch.endpoint = await launching.run()
         except BaseException:
-            if self._watches.get(launch.key) is watch:
-                del self._watches[launch.key]
+            if self._watches.get(watch.key) is watch:
+                del self._watches[watch.key]
             raise
         watch.ended = partial(self._lost, watch)
-        return where
+        return watch.endpoint
+
+    def fetch(self, launch: Launch, report: Report) -> Deferred[None]:
+        return self._until_closed(self._fetch(launch, report))
+
+    async def _fetch(self, launch: Launch, report: Report) -> None:
+        images = Images(self._reactor, self._calls, self._credentials, Phases(report))
+        await together(*(images.have(image, service) for image, service in images_of(launch).items()))
 
     # -- stopping -------------------------------------------------------------------------------------------------------
 
-    def halt(self, key: Key, grace: bool) -> Deferred[None]:
-        self._watches.pop(key, None)
-        self._dying.pop(key, None)
-        self._halting.add(key)
-        return afterwards(Deferred.fromCoroutine(self._halt(key, grace)), lambda: self._halting.discard(key))
+    def execute(self, key: Key, hook: Hook, within: float) -> Deferred[None]:
+        container = unique(self._instance, key, hook.service)
+        return self._until_closed(hooks.execute(self._reactor, self._calls, container, hook, within))
 
-    async def _halt(self, key: Key, grace: bool) -> None:
+    def stop(self, key: Key) -> Deferred[None]:
+        return self._unwatched(key, self._stop(key))
+
+    async def _stop(self, key: Key) -> None:
+        await taking_away.stop_in_order(self._calls, await self._containers(key))
+
+    def halt(self, key: Key, grace: bool, volumes: bool = False) -> Deferred[None]:
+        return self._unwatched(key, self._halt(key, grace, volumes))
+
+    async def _halt(self, key: Key, grace: bool, volumes: bool) -> None:
         if grace:
-            await self._stop_in_order(await self._containers(key))
+            await self._stop(key)
         wait, longest = AGAIN
         deadline = self._reactor.seconds() + PATIENCE
-        while refusals := await self._remove(key):
+        while refusals := await taking_away.remove(self._calls, self._instance, key, volumes):
             # "Removal already in progress", an endpoint that is still going: the engine is not through with what it does.
             if self._reactor.seconds() > deadline:
                 raise EngineRefused(f"{key} could not be removed: {'; '.join(refusals)}")
             await sleep(self._reactor, wait)
             wait = min(wait * 2, longest)
 
-    async def _stop_in_order(self, containers: list[Seen]) -> None:
-        """Give every service time to end well, those that others depend on last."""
-        running = [one for one in containers if one.condition in (Condition.RUNNING, Condition.PAUSED)]
-        waves = {place(one): [other for other in running if place(other) == place(one)] for one in running}
-        for _, wave in sorted(waves.items(), reverse=True):
-            await together(*(self._calls.patient_stop(partial(verbs.stop, container=one.id)) for one in wave))
-
-    async def _remove(self, key: Key) -> list[str]:
-        """Remove everything that is there of a stack; what would not go, and why."""
-        quick, remove = self._calls.quick, self._calls.lifecycle
-        containers = await quick(partial(verbs.container_ids, instance=self._instance, key=key))
-        networks = await quick(partial(verbs.networks, instance=self._instance, key=key))
-        volumes = await quick(partial(verbs.volumes, instance=self._instance, key=key))
-        said = await together(*(remove(partial(verbs.remove_container, container=one)) for one in containers))
-        said += await together(
-            *(remove(partial(verbs.remove_network, network=one)) for one in networks),
-            *(remove(partial(verbs.remove_volume, volume=one)) for one in volumes),
-        )
-        return [refusal for refusal in said if refusal is not None]
+    def _unwatched(self, key: Key, ending: Coroutine[Deferred[Any], Any, None]) -> Deferred[None]:
+        """What is taken away on purpose has not vanished."""
+        self._watches.pop(key, None)
+        self._dying.pop(key, None)
+        self._ending.add(key)
+        return afterwards(Deferred.fromCoroutine(ending), lambda: self._ending.discard(key))
 
     # -- freezing -------------------------------------------------------------------------------------------------------
 
     def pause(self, key: Key) -> Deferred[None]:
-        return Deferred.fromCoroutine(self._freeze(key, Condition.RUNNING, verbs.pause))
+        return Deferred.fromCoroutine(self._pause(key))
+
+    async def _pause(self, key: Key) -> None:
+        running = [one.id for one in await self._alive(key) if one.condition is Condition.RUNNING]
+        await together(*(self._calls.lifecycle(partial(verbs.pause, container=one)) for one in running))
 
     def resume(self, key: Key) -> Deferred[Endpoint]:
         return Deferred.fromCoroutine(self._resume(key))
 
     async def _resume(self, key: Key) -> Endpoint:
-        await self._freeze(key, Condition.PAUSED, verbs.unpause)
-        found = {one.key: one for one in survey(await self._containers(key), ())}.get(key)
-        if found is None or found.endpoint is None:
-            raise ServiceExited(f"{key} is not whole any more: there is nothing to go on with.")
-        return found.endpoint
+        """A stack that is watched is as it was when it was last seen, or we would have been told: it is not looked at first,
+        for somebody waits. If it was not paused after all, it is."""
+        await self._events.connected()
+        watch = self._watches.get(key)
+        if watch is not None and watch.endpoint is not None:
+            lasting = [one for one, service in watch.containers.items() if service not in watch.tasks]
+            if all(await self._thaw(lasting)):
+                return watch.endpoint
+        alive = await self._alive(key)
+        await self._thaw([one.id for one in alive if one.condition is Condition.PAUSED])
+        where = next(filter(None, map(endpoint, alive)), None)
+        if where is None:
+            raise EngineRefused(f"{key} runs and has no address.")
+        return where
 
-    async def _freeze(self, key: Key, these: Condition, verb: Callable[..., None]) -> None:
-        chosen = [one.id for one in await self._containers(key) if one.condition is these]
-        await together(*(self._calls.lifecycle(partial(verb, container=one)) for one in chosen))
+    async def _thaw(self, containers: list[str]) -> list[bool]:
+        return await together(*(self._calls.lifecycle(partial(verbs.unpause, container=one)) for one in containers))
+
+    async def _alive(self, key: Key) -> list[Seen]:
+        """The containers that should run, of a stack of which all do, frozen or not. Raises ServiceExited if they don't."""
+        containers = await self._containers(key)
+        tasks = {name for one in containers for name in Roster.parse(one.labels.get(SERVICES, "")).tasks}
+        lasting = [one for one in containers if one.service not in tasks]
+        if not any(found.kept for found in survey(containers, ())) or not all(one.up for one in lasting):
+            raise ServiceExited(f"{key} is not whole any more: there is nothing to go on with.")
+        return lasting
 
     # -- looking --------------------------------------------------------------------------------------------------------
 
@@ -208,13 +248,14 @@ class DockerBackend:
         # whole at a second look, after it was entered, is watched from then on.
         containers = await self._containers()
         # What was watched before stays so: its death is told by its event, whoever asked for this survey.
-        left_alone = self._watches.keys() | self._halting
+        left_alone = self._watches.keys() | self._ending
         new = [found for found in survey(containers, ()) if found.whole and found.key not in left_alone]
         entered = [self._enter(found, containers) for found in new]
         containers = await self._containers()
         networks = await self._calls.quick(partial(verbs.networks, instance=self._instance))
         volumes = await self._calls.quick(partial(verbs.volumes, instance=self._instance))
-        stacks = survey(containers, [*networks.values(), *volumes.values()])
+        going = [labels for labels in volumes.values() if is_disposable(labels)]  # the others are there without a stack, too
+        stacks = survey(containers, [*networks.values(), *going])
         whole = {(found.key, found.generation) for found in stacks if found.whole}
         for watch in entered:
             if (watch.key, watch.generation) not in whole and self._watches.get(watch.key) is watch:
@@ -223,12 +264,17 @@ class DockerBackend:
 
     def _enter(self, found: Found, containers: list[Seen]) -> Watch:
         """Watch a stack that was found."""
-        stack = by_key(containers)[found.key]
-        tasks = Roster.parse(stack[0].labels[SERVICES]).tasks
-        watch = Watch(found.key, found.generation, tasks, {one.id: one.service for one in stack})
+        watch = self._watch_of(found.key, by_key(containers)[found.key])
+        watch.endpoint = found.endpoint
         watch.ended = partial(self._lost, watch)
         self._watches[found.key] = watch
         return watch
+
+    def _watch_of(self, key: Key, containers: list[Seen]) -> Watch:
+        """For the containers of one stack, all of one start."""
+        labels = containers[0].labels
+        tasks = Roster.parse(labels[SERVICES]).tasks
+        return Watch(key, generation_of(labels), tasks, {one.id: one.service for one in containers})
 
     def logs(self, key: Key, lines: int) -> Deferred[tuple[LogTail, ...]]:
         return Deferred.fromCoroutine(self._logs(key, lines))
@@ -237,6 +283,13 @@ class DockerBackend:
         containers = sorted(await self._containers(key), key=place)
         return await tails(self._calls, {one.id: one.service for one in containers}, lines)
 
+    def usage(self) -> Deferred[Mapping[Key, Usage]]:
+        return Deferred.fromCoroutine(accounts.usage(self._calls, self._instance))
+
+    def reclaim(self, keep: Collection[Version]) -> Deferred[int]:
+        call = partial(verbs.reclaim, repositories=tuple(self._repositories), keep=tuple(keep))
+        return Deferred.fromCoroutine(self._calls.lifecycle(call))
+
     async def _containers(self, key: Key | None = None) -> list[Seen]:
         return await self._calls.quick(partial(verbs.containers, instance=self._instance, key=key))
 
@@ -244,11 +297,18 @@ class DockerBackend:
 
     def _happened(self, event: Mapping[str, Any]) -> None:
         """An event of one of our containers (Engine API, ``SystemEvents``)."""
-        attributes = event["Actor"]["Attributes"]
+        container, attributes = event["Actor"]["ID"], event["Actor"]["Attributes"]
         watch = self._watches.get(key_of(attributes))
-        service = watch.containers.get(event["Actor"]["ID"]) if watch else None
-        if watch is not None and service is not None:
-            watch.ended(service, exit_status(int(attributes["exitCode"])) if event["Action"] == "die" else None)
+        service = watch.containers.get(container) if watch else None
+        if watch is None or service is None:
+            return
+        match event["Action"]:
+            case "start":
+                watch.resting.pop(container, None)
+            case "die" if container not in watch.resting:
+                watch.ended(service, exit_status(int(attributes["exitCode"])))
+            case "destroy":
+                watch.ended(service, None)
 
     def _lost(self, watch: Watch, service: str, status: int | None) -> None:
         """A service of a launched stack has ended."""
@@ -263,6 +323,11 @@ class DockerBackend:
         if self._dying.get(watch.key) is watch and not self._closing:
             del self._dying[watch.key]
             self._vanished(watch.key, watch.generation, mishap)
+
+    def _until_closed(self, work: Coroutine[Deferred[Any], Any, T]) -> Deferred[T]:
+        deferred = Deferred.fromCoroutine(work)
+        self._under_way.add(deferred)
+        return afterwards(deferred, lambda: self._under_way.discard(deferred))
 
     def _down(self, why: Mishap) -> None:
         self._was_away = True
@@ -284,8 +349,10 @@ class DockerBackend:
         for watch, containers in known:
             for container, service in containers.items():
                 one = there.get(container)
-                if one is None or one.condition is Condition.ENDED:
-                    watch.ended(service, one.status if one else None)
+                if one is None:
+                    watch.ended(service, None)
+                elif one.condition is Condition.ENDED and watch.resting.get(container) != one.started:
+                    watch.ended(service, one.status)
         if not self._closing:
             self._log.info(events.BACKEND_RETURNED, backend=self.name)
             self._returned()
@@ -303,8 +370,3 @@ def afterwards(deferred: Deferred[T], tidy: Callable[[], None]) -> Deferred[T]:
 
     return deferred.addBoth(over)
 
-
-def place(container: Seen) -> int:
-    """In which wave of its stack a container started."""
-    waves = Roster.parse(container.labels.get(SERVICES, "")).waves
-    return next((place for place, wave in enumerate(waves) if container.service in wave), 0)

@@ -10,7 +10,7 @@ from pathlib import PurePosixPath
 from typing import Any
 
 from ...core.model import FileContent, Launch, Mount, MountKind, Service
-from .labels import DEFAULT_PORT, Labels, of_service, of_stack, unique
+from .labels import DEFAULT_PORT, of_service, of_stack, of_volume, unique
 
 
 def container(instance: str, launch: Launch, service: Service, image: str, published: bool, created: str) -> dict[str, Any]:
@@ -42,13 +42,12 @@ def container(instance: str, launch: Launch, service: Service, image: str, publi
 
 
 def host_config(instance: str, launch: Launch, service: Service, publish: int | None) -> dict[str, Any]:
-    volumes = of_stack(instance, launch)
     networks = networks_of(service)
     config = {
         "NetworkMode": unique(instance, launch.key, f"network {networks[0]}") if networks else service.network_mode,
         "RestartPolicy": {"Name": "no"},
         "Init": service.init is not False,  # a PID 1 that ignores SIGTERM would make every stop take its whole grace period
-        "Mounts": [mount(instance, launch, one, volumes) for one in mounts_of(service)],
+        "Mounts": [mount(instance, launch, one) for one in mounts_of(service)],
         "PortBindings": {f"{publish}/tcp": [{"HostIp": "127.0.0.1", "HostPort": ""}]} if publish else None,
         "Memory": service.memory,
         "NanoCpus": None if service.cpus is None else round(service.cpus * 1e9),
@@ -126,7 +125,7 @@ def mounts_of(service: Service) -> tuple[Mount, ...]:
     return (*service.mounts, *(Mount(MountKind.VOLUME, where) for where in directories if where not in taken))
 
 
-def mount(instance: str, launch: Launch, one: Mount, labels: Labels) -> dict[str, Any]:
+def mount(instance: str, launch: Launch, one: Mount) -> dict[str, Any]:
     """One of ``Mounts``. The engine makes a volume that is not there yet, with our labels; one without a source is
     anonymous, and goes with its container."""
     body: dict[str, Any] = {"Type": one.kind.value, "Target": one.target, "ReadOnly": one.read_only}
@@ -134,7 +133,7 @@ def mount(instance: str, launch: Launch, one: Mount, labels: Labels) -> dict[str
         case MountKind.BIND:
             body["Source"] = one.source
         case MountKind.VOLUME:
-            body["VolumeOptions"] = {"Labels": dict(labels)}
+            body["VolumeOptions"] = {"Labels": of_volume(instance, launch, one.source)}
             if one.source:
                 body["Source"] = unique(instance, launch.key, f"volume {one.source}")
         case MountKind.TMPFS:

@@ -34,6 +34,10 @@ QUICK = Lane("quick", 8, 15)  # inspect, list, logs, exec
 LIFECYCLE = Lane("lifecycle", 8, 120)  # create, start, pause, remove
 STOP = Lane("stop", 16, 60)  # a stop with grace waits for the service: its grace comes on top of these seconds
 PULL = Lane("pull", 4, 60)
+HOOK = Lane("hook", 8, 60)  # commands that run before a stop, for as long as they are given
+ACCOUNT = Lane("account", 4, 15)  # what containers use, asked of all of them at once
+
+LANES = (QUICK, LIFECYCLE, STOP, PULL, HOOK, ACCOUNT)
 
 
 class Calls:
@@ -46,7 +50,7 @@ class Calls:
     def __init__(self, reactor: Reactor, base_url: str) -> None:
         self._reactor = reactor
         self._base_url = base_url
-        self._pools = {lane: ThreadPool(0, lane.threads, f"docker {lane.name}") for lane in (QUICK, LIFECYCLE, STOP, PULL)}
+        self._pools = {lane: ThreadPool(0, lane.threads, f"docker {lane.name}") for lane in LANES}
         self._clients: dict[Lane, threading.local] = {lane: threading.local() for lane in self._pools}
         self._opened: list[Client] = []
         self._open = False
@@ -78,9 +82,16 @@ class Calls:
     async def patient_stop(self, call: Callable[[Client], T]) -> T:
         return await self._call(STOP, call)
 
+    async def account(self, call: Callable[[Client], T]) -> T:
+        return await self._call(ACCOUNT, call)
+
     async def pull(self, call: Callable[[Client], T], abort: Callable[[], None]) -> T:
         """Cancelled, it calls ``abort`` and is over at once: what goes on for a moment is the engine's download only."""
         return await self._call(PULL, call, abort)
+
+    async def hook(self, call: Callable[[Client], T], abort: Callable[[], None]) -> T:
+        """Cancelled, it calls ``abort`` and is over at once: the command itself may go on, until somebody kills it."""
+        return await self._call(HOOK, call, abort)
 
     async def _call(self, lane: Lane, call: Callable[[Client], T], abort: Callable[[], None] | None = None) -> T:
         if not self._open:

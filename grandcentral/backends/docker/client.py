@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import socket
-from collections.abc import Iterator, Mapping
-from typing import Any
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any, Generic, TypeVar
 
 from docker import APIClient
 from docker.auth import encode_header, get_config_header
@@ -15,17 +15,21 @@ from .references import Reference
 SILENCE = 300  # seconds without a word after which a pull that has begun has failed
 
 
-class Stream:
-    """What the engine says, dict by dict, as it comes. Breaking off raises; so does ``close``, from the thread that reads.
+T = TypeVar("T")
+Said = dict[str, Any]
+
+
+class Stream(Generic[T]):
+    """What the engine says, piece by piece, as it comes. Breaking off raises; so does ``close``, from the thread that reads.
 
     Not docker's CancellableStream: that one closes the socket under the reader's feet, and takes a pull that broke off for
     one that has ended well.
     """
 
-    def __init__(self, said: Iterator[dict[str, Any]], response: Any, connection: socket.socket) -> None:
+    def __init__(self, said: Iterator[T], response: Any, connection: socket.socket) -> None:
         self._said, self._response, self._connection = said, response, connection
 
-    def __iter__(self) -> Iterator[dict[str, Any]]:
+    def __iter__(self) -> Iterator[T]:
         try:
             yield from self._said
         finally:
@@ -45,6 +49,7 @@ class Client(APIClient):
     # Parts of docker-py that its own mixins use, and its stubs leave out.
     _get: Any
     _post: Any
+    _post_json: Any
     _url: Any
     _raise_for_status: Any
     _stream_helper: Any
@@ -54,12 +59,12 @@ class Client(APIClient):
         """:param timeout: seconds that one answer may take. Asks the engine for its version; raises if it is away."""
         super().__init__(base_url=base_url, version="auto", timeout=timeout)
 
-    def happenings(self, filters: Mapping[str, list[str]], since: str | None) -> Stream:
+    def happenings(self, filters: Mapping[str, list[str]], since: str | None) -> Stream[Said]:
         """The engine's events from now on, and those ``since`` (seconds.nanoseconds), without end."""
         params = {"filters": convert_filters(dict(filters)), "since": since}
-        return self._streamed(self._get(self._url("/events"), params=params, stream=True), silence=None)
+        return self._streamed(self._get(self._url("/events"), params=params, stream=True), self._dicts, silence=None)
 
-    def pulling(self, image: Reference, auth: Mapping[str, str] | None, platform: str | None) -> Stream:
+    def pulling(self, image: Reference, auth: Mapping[str, str] | None, platform: str | None) -> Stream[Said]:
         """The progress of a pull: dicts with "id", "status", "progressDetail" or "error". Closing it ends the pull.
 
         :param auth: None: what the Docker configuration file of our user says of that registry, as it is now.
@@ -69,18 +74,39 @@ class Client(APIClient):
         params = {"fromImage": image.repository, "tag": image.digest or image.tag or "latest", "platform": platform}
         headers = {"X-Registry-Auth": header} if header else {}
         answer = self._post(self._url("/images/create"), params=params, headers=headers, stream=True)
-        return self._streamed(answer, silence=SILENCE)
+        return self._streamed(answer, self._dicts, silence=SILENCE)
 
-    def _streamed(self, response: Any, silence: float | None) -> Stream:
+    def executing(self, command: str) -> Stream[bytes]:
+        """Start what ``exec_create`` has made: what it prints on both of its streams. Closing it does not end the command."""
+        upgrade = {"Connection": "Upgrade", "Upgrade": "tcp"}
+        answer = self._post_json(self._url("/exec/{0}/start", command), headers=upgrade, data={"Tty": False}, stream=True)
+        return self._streamed(answer, frames, silence=None)
+
+    def _streamed(self, response: Any, read: Callable[[Any], Iterator[T]], silence: float | None) -> Stream[T]:
         """The head of the answer had to come within our time-out; what follows may keep us waiting for ``silence`` seconds."""
         self._raise_for_status(response)
         reader = self._get_raw_response_socket(response)
         connection: socket.socket = getattr(reader, "_sock", reader)
         connection.settimeout(silence)
-        return Stream(self._stream_helper(response, decode=True), response, connection)
+        return Stream(read(response), response, connection)
+
+    def _dicts(self, response: Any) -> Iterator[Said]:
+        said: Iterator[Said] = self._stream_helper(response, decode=True)
+        return said
 
     def exec_begin(self, container: str, command: tuple[str, ...]) -> str:
         """Run a command in a container without waiting for it: the id to ask ``exec_inspect`` about."""
         made: dict[str, Any] = self.exec_create(container, list(command), stdout=False, stderr=False)
         self.exec_start(made["Id"], detach=True)
         return str(made["Id"])
+
+
+def frames(response: Any) -> Iterator[bytes]:
+    """What is in the frames of an answer (Engine API, ``ContainerAttach``, "Stream format"): 8 bytes of head, the last four
+    of them the length, and that many bytes.
+
+    From the buffered reader: docker-py reads the socket below it, and misses what has come together with the answer's head.
+    """
+    reader = response.raw._fp.fp
+    while len(head := reader.read(8)) == 8:
+        yield reader.read(int.from_bytes(head[4:], "big"))

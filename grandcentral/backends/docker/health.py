@@ -39,11 +39,17 @@ def failed(check: HealthCheck, attempt: int, failures: int, running_for: float) 
     return Verdict(after, failures + 1, failures + 1 >= check.retries and running_for >= patience)
 
 
+def depends_on_image(service: Service) -> bool:
+    """Whether ``check_of`` has to see the image."""
+    mine = service.healthcheck
+    return mine is None or not (mine.disabled or mine.test)
+
+
 def check_of(service: Service, image: Mapping[str, Any]) -> HealthCheck | None:
     """The check of a service: its template's, or its image's (``ImageInspect``), or a mixture; None if there is none."""
     mine = service.healthcheck
-    if mine is not None and (mine.disabled or mine.test):
-        return None if mine.disabled else mine
+    if not depends_on_image(service):
+        return None if mine is None or mine.disabled else mine
     theirs = parsed((image.get("Config") or {}).get("Healthcheck") or {})
     return theirs if mine is None or theirs is None else evolve(mine, test=theirs.test)
 

@@ -1,15 +1,15 @@
-"""What our containers, networks and volumes are called, and what their labels say. The table is in the package's docstring."""
+"""What our containers, networks and volumes are called, and what their labels say (the package's docstring has a table)."""
 
 from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Mapping
+from collections.abc import Container, Iterable, Mapping
 
 from attrs import frozen
 
 from ...core.keys import Key
-from ...core.model import Launch, Version
+from ...core.model import Condition, Dependency, Launch, Version
 from ...core.ordering import waves
 
 MANAGED = "grandcentral.managed"
@@ -25,9 +25,11 @@ IMAGE = "grandcentral.image"
 DIGEST = "grandcentral.digest"
 COMMIT = "grandcentral.commit"
 CREATED = "grandcentral.created"
+DISPOSABLE = "grandcentral.disposable"
 PROJECT = "com.docker.compose.project"
 COMPOSE_SERVICE = "com.docker.compose.service"
 ONEOFF = "com.docker.compose.oneoff"
+DEPENDS_ON = "com.docker.compose.depends_on"
 
 Labels = Mapping[str, str]
 
@@ -53,7 +55,7 @@ def unique(instance: str, key: Key, part: str = "") -> str:
 
 
 def of_stack(instance: str, launch: Launch) -> dict[str, str]:
-    """The labels of a stack's networks and volumes, and the beginning of those of its containers."""
+    """The labels of a stack's networks, and the beginning of those of its volumes and containers."""
     return {
         MANAGED: "true",
         GATEWAY: instance,
@@ -62,6 +64,12 @@ def of_stack(instance: str, launch: Launch) -> dict[str, str]:
         GENERATION: str(launch.generation),
         PROJECT: unique(instance, launch.key),
     }
+
+
+def of_volume(instance: str, launch: Launch, volume: str) -> dict[str, str]:
+    """The labels of a volume; "" is an anonymous one, which goes with its container anyway."""
+    disposable = not volume or volume in launch.spec.disposable
+    return {**of_stack(instance, launch), DISPOSABLE: str(disposable).lower()}
 
 
 def of_service(instance: str, launch: Launch, service: str, created: str) -> dict[str, str]:
@@ -78,6 +86,7 @@ def of_service(instance: str, launch: Launch, service: str, created: str) -> dic
         CREATED: created,
         COMPOSE_SERVICE: service,
         ONEOFF: str(spec.is_task(service)),
+        DEPENDS_ON: dependencies(spec.service(service).depends_on, {other.name for other in spec.services}),
     }
 
 
@@ -90,6 +99,12 @@ def roster(launch: Launch) -> str:
     return " | ".join(
         " ".join(f"{name}:task" if spec.is_task(name) else name for name in wave) for wave in waves(spec.services)
     )
+
+
+def dependencies(depends_on: Iterable[Dependency], there: Container[str]) -> str:
+    """Those that are there, as Compose writes them: "db:service_healthy:false,load:service_completed_successfully:false". The
+    third word is whether to restart with it, which is nothing of ours."""
+    return ",".join(f"{one.service}:{one.condition.value}:false" for one in depends_on if one.service in there)
 
 
 # -- reading ------------------------------------------------------------------------------------------------------------
@@ -129,6 +144,17 @@ def version_of(labels: Labels) -> Version | None:
     if VERSION not in labels:
         return None
     return Version(labels[VERSION], labels.get(IMAGE), labels.get(DIGEST), labels.get(COMMIT))
+
+
+def dependencies_of(labels: Labels) -> tuple[Dependency, ...]:
+    """What ``dependencies`` wrote, read again. Raises ValueError for a label that somebody else has written."""
+    words = [entry.split(":") for entry in labels.get(DEPENDS_ON, "").split(",") if entry]
+    return tuple(Dependency(name, Condition(condition)) for name, condition, _ in words)
+
+
+def is_disposable(labels: Labels) -> bool:
+    """Whether a volume goes with its stack."""
+    return labels.get(DISPOSABLE) != "false"
 
 
 def serves_of(labels: Labels) -> tuple[str, int]:

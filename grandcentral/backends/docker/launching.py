@@ -1,33 +1,44 @@
-"""One launch of one stack: every service on its own way, waiting for those that it depends on."""
+"""One start of one stack: every service on its own way, waiting for those that it depends on."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Coroutine, Mapping
-from datetime import UTC, datetime
+from collections.abc import Coroutine, Mapping
 from functools import partial
-from typing import Any
+from typing import Any, Protocol
 
 from twisted.internet.defer import CancelledError, Deferred
 
 from ...core.model import Condition, Endpoint, HealthCheck, Launch, Service
 from ...core.ordering import Disordered, needed, waves
-from ...errors import EngineRefused, ImageUnavailable, Mishap, ServiceUnhealthy
-from . import bodies, verbs
+from ...errors import EngineRefused, Mishap, ServiceUnhealthy
+from . import verbs
 from .calls import Calls
-from .health import check_of, failed
-from .labels import unique
+from .health import check_of, depends_on_image, failed
 from .phases import Phases
-from .references import Reference, wanted
-from .seen import Seen, endpoint
+from .seen import endpoint
 from .waiting import Fact, Reactor, sleep, together
 from .watch import Watch, last_words, obituary
 
-Credentials = Callable[[str], Mapping[str, str] | None]
-
-Image = tuple[Reference, str | None]  # what to start, for which platform
+Step = Coroutine[Deferred[Any], Any, None]
 
 NOT_RUN = -1  # what a check comes to that could not be run: most likely its container is dying, which an event will tell
 PROBE_LOOKS = (0.005, 0.1)  # seconds between two looks at a health check under way, at first and at most
+
+
+class Parts(Protocol):
+    """Where the containers of a start come from: a launch makes them, a restart has them."""
+
+    def preparations(self) -> list[Step]:
+        """What is to be done besides, at the same time."""
+
+    async def create(self, service: Service) -> str:
+        """The id of the container of that service, which does not run."""
+
+    async def connect(self, service: Service, container: str) -> None:
+        """Returns when it is on its networks, and can be started."""
+
+    async def image(self, service: Service) -> Mapping[str, Any]:
+        """``ImageInspect`` of its image, once it was created."""
 
 
 class Launching:
@@ -39,24 +50,10 @@ class Launching:
     A service that dies ends all of it at once, whatever is under way: ``ended`` is told by the engine's events.
     """
 
-    def __init__(
-        self,
-        reactor: Reactor,
-        calls: Calls,
-        instance: str,
-        launch: Launch,
-        watch: Watch,
-        phases: Phases,
-        published: bool,
-        credentials: Credentials,
-    ) -> None:
-        self._reactor, self._calls, self._instance = reactor, calls, instance
+    def __init__(self, reactor: Reactor, calls: Calls, launch: Launch, parts: Parts, watch: Watch, phases: Phases) -> None:
+        self._reactor, self._calls, self._parts = reactor, calls, parts
         self._launch, self._spec, self._watch, self._phases = launch, launch.spec, watch, phases
-        self._published = published
-        self._credentials = credentials
         names = [service.name for service in launch.spec.services]
-        self._images: dict[Image, Fact[Mapping[str, Any]]] = {}
-        self._networks_made: Fact[None] = Fact()
         self._met: dict[tuple[str, Condition], Fact[None]] = {(name, one): Fact() for name in names for one in Condition}
         self._exits: dict[str, Fact[int | None]] = {name: Fact() for name in watch.tasks}
         self._endpoint: Endpoint | None = None
@@ -91,7 +88,7 @@ class Launching:
 
     # -- the steps ------------------------------------------------------------------------------------------------------
 
-    def _steps(self) -> list[Coroutine[Deferred[Any], Any, None]]:
+    def _steps(self) -> list[Step]:
         """All that is to be done, each step waiting for what it needs. Raises EngineRefused for what can't be done."""
         services = self._spec.services
         try:
@@ -99,62 +96,23 @@ class Launching:
             self._spec.service(self._spec.serves)
         except (Disordered, KeyError) as error:
             raise EngineRefused(f"{self._launch.key} cannot be started: {error}.") from error
-        images: dict[Image, str] = {}
-        for service in services:
-            images.setdefault(self._image_of(service), service.name)
-        self._images = {image: Fact() for image in images}
-        networks = dict.fromkeys(network for service in services for network in bodies.networks_of(service))
-        return [
-            self._make_networks(tuple(networks)),
-            *(self._have_image(image, service) for image, service in images.items()),
-            *(self._bring_up(service) for service in services),
-        ]
-
-    def _image_of(self, service: Service) -> Image:
-        reference = wanted(service, self._launch.version)
-        if reference is None:
-            raise EngineRefused(f"{service.name} of {self._launch.key} has no image: give it one in the template.")
-        return reference, service.platform
-
-    async def _make_networks(self, networks: tuple[str, ...]) -> None:
-        def made(network: str) -> Coroutine[Deferred[Any], Any, Any]:
-            body = bodies.network(self._instance, self._launch, network)
-            return self._calls.lifecycle(lambda client: client.create_network(**body))
-
-        with self._phases.during("create", ""):
-            await together(*map(made, networks))
-        self._networks_made.come(None)
-
-    async def _have_image(self, image: Image, service: str) -> None:
-        """An image that the engine has is not pulled again: the registry may be away."""
-        reference, platform = image
-        found = await self._calls.quick(partial(verbs.image, reference=reference))
-        if found is None:
-            with self._phases.during("pull", service):
-                pull = verbs.Pull(reference, self._credentials(reference.registry), platform)
-                tell = partial(self._reactor.callFromThread, self._phases.say, "pull", service)
-                await self._calls.pull(partial(pull.run, progress=tell), pull.abort)
-            found = await self._calls.quick(partial(verbs.image, reference=reference))
-        if found is None:
-            raise ImageUnavailable(f"{reference} was pulled, and the engine does not have it.")
-        self._images[image].come(found)
+        return [*self._parts.preparations(), *map(self._bring_up, services)]
 
     async def _bring_up(self, service: Service) -> None:
-        """One service, from its image to the conditions that others wait for."""
+        """One service, from its container to the conditions that others wait for."""
         name = service.name
-        check = self._check_of(service, await self._images[self._image_of(service)].wait())
-        with self._phases.during("create", name):
-            container = await self._create(service)
-            self._watch.containers[container] = name
-            await self._networks_made.wait()
-            await self._join_networks(service, container)
+        container = await self._parts.create(service)
+        self._watch.containers[container] = name
+        check = await self._check_of(service)
+        await self._parts.connect(service, container)
         for dependency in service.depends_on:
             if dependency.service in needed(service, self._spec.services):
                 await self._met[dependency.service, dependency.condition].wait()
         with self._phases.during("create", name):
-            started = await self._calls.lifecycle(partial(verbs.start, container=container))
-        if name == self._spec.serves:
-            self._endpoint = await self._endpoint_of(name, started)
+            if name == self._spec.serves:
+                self._endpoint = await self._started_at(name, container)
+            else:
+                await self._calls.lifecycle(partial(verbs.start, container=container))
         self._met[name, Condition.STARTED].come(None)
         if name in self._exits:
             with self._phases.during("loader", name):
@@ -167,22 +125,9 @@ class Launching:
                 await self._until_healthy(name, container, check)
             self._met[name, Condition.HEALTHY].come(None)
 
-    async def _create(self, service: Service) -> str:
-        reference, platform = self._image_of(service)
-        created = datetime.now(UTC).isoformat(timespec="seconds")
-        body = bodies.container(self._instance, self._launch, service, str(reference), self._published, created)
-        name = unique(self._instance, self._launch.key, service.name)
-        files = bodies.archives(service)
-        return await self._calls.lifecycle(partial(verbs.create, name=name, body=body, files=files, platform=platform))
-
-    async def _join_networks(self, service: Service, container: str) -> None:
-        """Those after the first, which the container was created with: older engines take one only."""
-        for network in bodies.networks_of(service)[1:]:
-            for name, settings in bodies.endpoint(self._instance, self._launch, service, network).items():
-                join = partial(verbs.join, container=container, network=name, aliases=settings["Aliases"])
-                await self._calls.lifecycle(join)
-
-    async def _endpoint_of(self, service: str, started: Seen | None) -> Endpoint:
+    async def _started_at(self, service: str, container: str) -> Endpoint:
+        """Start the service that answers; where it does."""
+        started = await self._calls.lifecycle(partial(verbs.start_and_look, container=container))
         where = endpoint(started) if started else None
         if where is not None:
             return where
@@ -192,20 +137,22 @@ class Launching:
 
     # -- health ---------------------------------------------------------------------------------------------------------
 
-    def _check_of(self, service: Service, image: Mapping[str, Any]) -> HealthCheck | None:
-        """The check that somebody waits for, or that says whether the stack can answer; None: nobody wants to know."""
+    async def _check_of(self, service: Service) -> HealthCheck | None:
+        """The check that a start waits for; None: nobody wants to know, or nobody says how."""
+        if not self._spec.must_be_healthy(service.name):
+            return None
+        check = check_of(service, await self._parts.image(service) if depends_on_image(service) else {})
         waited_for = any(
             dependency.service == service.name and dependency.condition is Condition.HEALTHY
             for other in self._spec.services
             for dependency in other.depends_on
         )
-        check = check_of(service, image)
         if waited_for and check is None:
             raise EngineRefused(
                 f"A service waits for {service.name} to be healthy, and neither template nor image say how to check that: "
                 f"give {service.name} a healthcheck, or wait for service_started."
             )
-        return check if waited_for or service.name == self._spec.serves else None
+        return check
 
     async def _until_healthy(self, service: str, container: str, check: HealthCheck) -> None:
         began = self._reactor.seconds()

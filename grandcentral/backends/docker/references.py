@@ -25,6 +25,11 @@ class Reference:
         return f"{self.repository}@{self.digest}" if self.digest else f"{self.repository}:{self.tag or 'latest'}"
 
     @property
+    def familiar(self) -> str:
+        """The repository as the engine lists it: without the registry, and the part of it, that it takes if none is named."""
+        return self.repository.removeprefix("docker.io/").removeprefix("library/")
+
+    @property
     def registry(self) -> str:
         """Host and port of the registry; "docker.io" where none is named."""
         first, slash, _ = self.repository.partition("/")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from attrs import frozen
+from attrs import evolve, frozen
 
 from ...core.keys import Key
 from ...core.model import Endpoint, Found
@@ -18,6 +18,7 @@ class Seen:
     """One container, as ``ContainerInspect`` shows it."""
 
     id: str
+    image: str  # its image's id
     labels: Labels
     condition: Condition
     status: int | None  # how it ended, if it has
@@ -27,10 +28,21 @@ class Seen:
     network: str  # the one on which the gateway speaks to it; "host": the host's own
     addresses: Mapping[str, str]  # network -> IP address; empty for one that does not run
     published: Mapping[str, int]  # "3000/tcp" -> port on the loopback interface
+    networks: frozenset[str]  # ids of those that it is on when it runs
+    started: str  # when, for the last time, as the engine writes it; of use for comparing only
+    grace: int  # seconds that it has to end when it is asked to
 
     @property
     def service(self) -> str:
         return self.labels.get(SERVICE, "")
+
+    @property
+    def up(self) -> bool:
+        """Whether there are processes of it, frozen or not."""
+        return self.condition in (Condition.RUNNING, Condition.PAUSED)
+
+
+DEFAULT_GRACE = 10  # the engine's own, for a container that says nothing
 
 
 def seen(inspection: Mapping[str, Any]) -> Seen:
@@ -39,6 +51,7 @@ def seen(inspection: Mapping[str, Any]) -> Seen:
     now = condition(state["Status"])
     return Seen(
         id=inspection["Id"],
+        image=inspection["Image"],
         labels=inspection["Config"]["Labels"] or {},
         condition=now,
         status=exit_status(state["ExitCode"]) if now is Condition.ENDED else None,
@@ -54,6 +67,9 @@ def seen(inspection: Mapping[str, Any]) -> Seen:
         published={
             port: int(bindings[0]["HostPort"]) for port, bindings in (settings["Ports"] or {}).items() if bindings
         },
+        networks=frozenset(one["NetworkID"] for one in (settings["Networks"] or {}).values() if one["NetworkID"]),
+        started=state["StartedAt"],
+        grace=inspection["Config"].get("StopTimeout", DEFAULT_GRACE),
     )
 
 
@@ -63,7 +79,7 @@ LOOPBACK = "127.0.0.1"
 def endpoint(container: Seen) -> Endpoint | None:
     """Where the container that serves a stack is reached; None while it has no address."""
     service, port = serves_of(container.labels)
-    if container.service != service or container.condition not in (Condition.RUNNING, Condition.PAUSED):
+    if container.service != service or not container.up:
         return None
     if f"{port}/tcp" in container.published:
         return Endpoint(LOOPBACK, container.published[f"{port}/tcp"])
@@ -76,12 +92,12 @@ def endpoint(container: Seen) -> Endpoint | None:
 def found(key: Key, generations: Iterable[int], containers: Iterable[Seen]) -> Found:
     """What a stack is worth of which these containers were seen, and things (networks, volumes) of these generations.
 
-    It is whole if everything is of one generation, every service is there, all that should run do or all are paused, and
-    its tasks have done their work.
+    It is kept if everything is of one generation, every service is there and has run, and its tasks have done their work; and
+    whole if besides all that should run do, or all are paused.
     """
     there = {container.service: container for container in containers}
     latest = max(generations, default=0)
-    half_made = Found(key, latest, None)
+    half_made = Found(key, latest, None, running=any(one.up for one in there.values()))
     server = next((one for one in there.values() if one.service == serves_of(one.labels)[0]), None)
     if server is None or any(generation != latest for generation in generations):
         return half_made
@@ -91,9 +107,12 @@ def found(key: Key, generations: Iterable[int], containers: Iterable[Seen]) -> F
     if any(there[task].condition is not Condition.ENDED or there[task].status != 0 for task in roster.tasks):
         return half_made
     conditions = {there[name].condition for name in roster.names - roster.tasks}
-    if conditions not in ({Condition.RUNNING}, {Condition.PAUSED}):
+    if Condition.NOT_STARTED in conditions:
         return half_made
-    return Found(key, latest, endpoint(server), version_of(server.labels), paused=conditions == {Condition.PAUSED})
+    kept = evolve(half_made, version=version_of(server.labels), kept=True)
+    if conditions not in ({Condition.RUNNING}, {Condition.PAUSED}):
+        return kept
+    return evolve(kept, endpoint=endpoint(server), paused=conditions == {Condition.PAUSED})
 
 
 def by_key(containers: Iterable[Seen]) -> dict[Key, list[Seen]]:

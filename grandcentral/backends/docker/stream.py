@@ -10,7 +10,7 @@ from twisted.internet.defer import Deferred, fail, succeed
 from twisted.internet.interfaces import IDelayedCall
 
 from ...errors import EngineUnavailable, Mishap
-from .client import Client, Stream
+from .client import Client, Said, Stream
 from .labels import filters
 from .translate import translated
 from .waiting import Reactor
@@ -18,7 +18,7 @@ from .waiting import Reactor
 HEADERS_WITHIN = 15  # seconds for an engine that accepts the connection to begin its answer
 SOONEST = 0.1  # seconds between two attempts to connect at first, doubling to ...
 LATEST = 5.0
-INTERESTING = {"type": ["container"], "event": ["die", "destroy"]}  # every health check would be three exec_* events
+INTERESTING = {"type": ["container"], "event": ["start", "die", "destroy"]}  # every health check would be three exec_* events
 
 
 class Events:
@@ -38,7 +38,7 @@ class Events:
         self._filters = INTERESTING | filters(instance)
         self._happened, self._up, self._down = happened, up, down
         self._thread: Thread | None = None
-        self._stream: Stream | None = None  # only while connected
+        self._stream: Stream[Said] | None = None  # only while connected
         self._since: str | None = None  # of the last event, in the engine's own time
         self._connected_at = 0.0
         self._delay = SOONEST
@@ -104,7 +104,7 @@ class Events:
 
     # -- in the reactor -------------------------------------------------------------------------------------------------
 
-    def _began(self, stream: Stream) -> None:
+    def _began(self, stream: Stream[Said]) -> None:
         self._stream = stream
         self._connected_at = self._reactor.seconds()
         if self._closed is not None:

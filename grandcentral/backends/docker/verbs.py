@@ -6,19 +6,24 @@ pausing. All others are left to translate.py.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from functools import partial
 from threading import Event
 from typing import Any
 
 from docker.errors import APIError, ImageNotFound, NotFound
+from docker.utils import version_gte
 
 from ...core.keys import Key
-from .client import Client, Stream
+from ...core.model import Version
+from .client import Client, Said, Stream
+from .disk import Layer, names, reclaimable, taken
 from .labels import Labels, filters
 from .references import Reference
 from .seen import Seen, seen
 from .translate import pull_refused, words
+
+Listed = Mapping[str, Any]
 
 # -- looking ------------------------------------------------------------------------------------------------------------
 
@@ -66,10 +71,10 @@ def tail(client: Client, container: str, lines: int) -> tuple[str, ...]:
 # -- images -------------------------------------------------------------------------------------------------------------
 
 
-def image(client: Client, reference: Reference) -> Mapping[str, Any] | None:
-    """``ImageInspect``; None if the engine does not have it."""
+def image(client: Client, image: str) -> Mapping[str, Any] | None:
+    """``ImageInspect`` of a reference or an id; None if the engine does not have it."""
     try:
-        return client.inspect_image(str(reference))
+        return client.inspect_image(image)
     except ImageNotFound:
         return None
 
@@ -80,7 +85,7 @@ class Pull:
     def __init__(self, image: Reference, auth: Mapping[str, str] | None, platform: str | None) -> None:
         self._image, self._auth, self._platform = image, auth, platform
         self._aborted = Event()
-        self._stream: Stream | None = None
+        self._stream: Stream[Said] | None = None
 
     def abort(self) -> None:
         self._aborted.set()
@@ -134,9 +139,14 @@ def join(client: Client, container: str, network: str, aliases: list[str]) -> No
     client.connect_container_to_network(container, network, aliases=aliases)
 
 
-def start(client: Client, container: str) -> Seen | None:
-    """Start it; what it looks like then, for only now has it got its addresses."""
+def start(client: Client, container: str) -> None:
+    """Fine if it runs already."""
     client.start(container)
+
+
+def start_and_look(client: Client, container: str) -> Seen | None:
+    """Start it; what it looks like then, for only now has it got its addresses. None if it is gone again."""
+    start(client, container)
     return look(client, container)
 
 
@@ -154,38 +164,117 @@ def probe_begin(client: Client, container: str, test: tuple[str, ...]) -> str | 
         raise
 
 
+GONE = -1  # the container went away, and its commands with it
+
+
 def probe_result(client: Client, probe: str) -> int | None:
     """The exit status of that command; None while it runs."""
     try:
         result = client.exec_inspect(probe)
-    except NotFound:  # the container went away, and its commands with it
-        return -1
+    except NotFound:
+        return GONE
     return None if result["Running"] else result["ExitCode"]
+
+
+# -- commands of others -------------------------------------------------------------------------------------------------
+
+LONGEST_OUTPUT = 64 << 10  # bytes of what a command prints that are kept: the last
+
+# Says which process it is, as the container counts them, and becomes the shell that runs the line. It leads a session and a
+# process group of its own (runc), which can be killed as a whole.
+SHELL = ("/bin/sh", "-c", 'echo $$; exec /bin/sh -c "$0"')
+
+
+class Command:
+    """A command line in a container, whose end another thread may wait for no longer."""
+
+    def __init__(self, container: str, line: str) -> None:
+        self._container, self._line = container, line
+        self._aborted = Event()
+        self._stream: Stream[bytes] | None = None
+        self._printed = b""
+        self.process = 0  # its number in the container; 0: not known
+
+    def abort(self) -> None:
+        self._aborted.set()
+        if self._stream is not None:
+            self._stream.close()
+
+    def run(self, client: Client) -> int | None:
+        """Its exit status; None if it went away with its container."""
+        made = client.exec_create(self._container, [*SHELL, self._line])["Id"]
+        self._stream = client.executing(made)
+        if self._aborted.is_set():
+            self._stream.close()
+        for piece in self._stream:
+            self._print(piece)
+        while (status := probe_result(client, made)) is None and not self._aborted.wait(0.02):  # it may close its streams early
+            pass
+        return None if status == GONE else status
+
+    def _print(self, piece: bytes) -> None:
+        self._printed += piece
+        number, newline, rest = self._printed.partition(b"\n")
+        if not self.process and newline and number.isdigit():
+            self.process, self._printed = int(number), rest
+        self._printed = self._printed[-LONGEST_OUTPUT:]
+
+    def tail(self, lines: int) -> tuple[str, ...]:
+        """The last lines of what it has printed by now."""
+        printed = self._printed.decode(errors="replace").splitlines()
+        return tuple(line[:LONGEST_LINE] for line in printed[-lines:])
+
+
+def kill_group(client: Client, container: str, process: int) -> None:
+    """Kill a command in a container and what it has started, if they are still there."""
+    refusal(lambda: client.exec_begin(container, ("/bin/sh", "-c", f"kill -s KILL -- -{process}")))
+
+
+# -- accounts -----------------------------------------------------------------------------------------------------------
+
+
+def listed(client: Client, instance: str) -> list[Listed]:
+    """All containers of this gateway as ``ContainerList`` shows them."""
+    listed: list[Listed] = client.containers(all=True, filters=filters(instance))
+    return listed
+
+
+def stats(client: Client, container: str) -> Mapping[str, Any]:
+    """``ContainerStats``, once; nothing of one that is not there. Engines older than API 1.41 take a second over it."""
+    once = True if version_gte(client.api_version, "1.41") else None
+    try:
+        answer: Mapping[str, Any] = client.stats(container, stream=False, one_shot=once)
+    except NotFound:
+        return {}
+    return answer
 
 
 # -- freezing and taking away -------------------------------------------------------------------------------------------
 
 
-def pause(client: Client, container: str) -> None:
-    unless_already(client.pause, container, "already paused")
+def pause(client: Client, container: str) -> bool:
+    """Whether it was not paused before."""
+    return unless_already(client.pause, container, "already paused")
 
 
-def unpause(client: Client, container: str) -> None:
-    unless_already(client.unpause, container, "not paused")
+def unpause(client: Client, container: str) -> bool:
+    """Whether it was paused."""
+    return unless_already(client.unpause, container, "not paused")
 
 
-def unless_already(call: Callable[[str], object], container: str, already: str) -> None:
+def unless_already(call: Callable[[str], object], container: str, already: str) -> bool:
     try:
         call(container)
     except APIError as error:
         if already not in words(error):
             raise
+        return False
+    return True
 
 
-def stop(client: Client, container: str) -> None:
-    """Ask it to end, and kill it after its grace period. Fine if it is not running or not there."""
+def stop(client: Client, container: str, grace: int) -> None:
+    """Ask it to end, and kill it after ``grace`` seconds. Fine if it is not running or not there."""
     try:
-        grace = client.inspect_container(container)["Config"].get("StopTimeout", 10)
         client.stop(container, timeout=grace)
     except NotFound:
         return
@@ -222,3 +311,27 @@ def refusal(call: Callable[[], object]) -> str | None:
     except APIError as error:
         return words(error)
     return None
+
+
+def reclaim(client: Client, repositories: Collection[str], keep: Collection[Version]) -> int:
+    """Remove the images of ``repositories`` that nobody uses and that are of none of these versions; the bytes that were freed.
+
+    What is used after all by the time it is to be removed stays: nothing is forced.
+    """
+    images = client.images()
+    used = {container["ImageID"] for container in client.containers(all=True)}
+    going = reclaimable(images, used, repositories, keep)
+    histories = {one["Id"]: history(client, one["Id"]) for one in images} if going else {}
+    for one in going:
+        for name in names(one):
+            refusal(partial(client.remove_image, name))
+    left = {one["Id"] for one in client.images()} if going else set()
+    return taken(histories.values()) - taken(layers for image, layers in histories.items() if image in left)
+
+
+def history(client: Client, image: str) -> list[Layer]:
+    try:
+        layers: list[Layer] = client.history(image)
+    except ImageNotFound:
+        return []
+    return layers

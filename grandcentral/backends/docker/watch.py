@@ -8,7 +8,7 @@ from functools import partial
 from attrs import define, field
 
 from ...core.keys import Key
-from ...core.model import LogTail
+from ...core.model import Endpoint, LogTail
 from ...errors import EngineRefused, EngineUnavailable, Mishap, ServiceExited
 from . import verbs
 from .calls import Calls
@@ -25,12 +25,18 @@ class Watch:
     """The containers of one generation of a stack, and whom to tell when one of them ends.
 
     A container is entered as soon as it has been created: its death may be heard of before its start has been.
+
+    **A death of the last run.** A stack may be stopped and at once started again: stop() has returned, its containers are
+    entered again, and only then does the event come that tells of their ends. Such a death is not one of theirs. Events come
+    in their order, so a container that has rested is ``resting`` until its start has been told.
     """
 
     key: Key
     generation: int
     tasks: frozenset[str]
     containers: dict[str, str] = field(factory=dict)  # id -> service
+    resting: dict[str, str] = field(factory=dict)  # id -> Seen.started, of those whose new start has yet to be told
+    endpoint: Endpoint | None = None  # once it has been launched
     ended: Ended = lambda service, status: None  # may be told twice of one death
 
 
