@@ -21,7 +21,7 @@ from grandcentral.core.keys import Key
 from grandcentral.core.model import App, Endpoint
 from grandcentral.core.routing import Routes
 from grandcentral.core.tickets import Ticket
-from grandcentral.errors import Refusal
+from grandcentral.errors import Asleep, Refusal
 from grandcentral.frontends.http.frontend import HttpFrontend
 from grandcentral.frontends.http.settings import HttpSettings
 
@@ -311,9 +311,11 @@ def split_request(data: bytes) -> tuple[bytes, list[tuple[str, bytes]], bytes]:
 
 @define(eq=False)
 class Stacks:
-    """IStacks with every key ready at one endpoint, unless it is ``cold``: then a test fires what waits."""
+    """IStacks with every key ready at one endpoint, unless it is ``cold``: then a test fires what waits. ``asleep``: nothing
+    has begun to start it, and requests that do not wake are told so."""
 
     cold: bool = False
+    asleep: bool = False
     cold_when_lost: bool = False
     ready: dict[Key, Ticket] = field(factory=dict)
     waiting: list[Deferred[Ticket]] = field(factory=list)
@@ -336,7 +338,9 @@ class Stacks:
             self.cancelled += 1
 
         deferred: Deferred[Ticket] = Deferred(cancel)
-        if self.cold:
+        if self.cold and self.asleep and not wakes:
+            deferred.errback(Asleep(key, retry_after=30))
+        elif self.cold:
             self.waiting.append(deferred)
         else:
             deferred.callback(self.ticket(key))
