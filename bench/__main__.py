@@ -11,13 +11,13 @@ from importlib import import_module
 from types import FrameType
 
 from . import baselines, machine, profile, report
-from .goals import GOALS
+from .goals import GOALS, WITHOUT_GOALS
 from .measured import Measured
 from .options import Options
 from .processes import allow_many_files
 from .proxies import best_workers
 
-FIGURES = tuple(dict.fromkeys(goal.figure for goal in GOALS))
+FIGURES = (*dict.fromkeys(goal.figure for goal in GOALS), *WITHOUT_GOALS)
 
 
 def main(arguments: list[str]) -> int:

@@ -9,6 +9,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from itertools import pairwise
+from typing import Any
 
 from attrs import define, frozen
 
@@ -66,14 +67,11 @@ class Site:
             moments.append(time.perf_counter())
             client.start(container)
             moments.append(time.perf_counter())
-            networks = client.inspect_container(container)["NetworkSettings"]["Networks"]
-            address = next(iter(networks.values()))["IPAddress"]
+            address = _address(client, container)
             while not _listens(address):
                 time.sleep(0.0005)
             moments.append(time.perf_counter())
-            asking = http.client.HTTPConnection(address, PORT, timeout=10)
-            asking.request("GET", "/", headers={"Connection": "close"})
-            asking.getresponse().read()
+            _ask(address)
             moments.append(time.perf_counter())
         finally:
             if container is not None:
@@ -81,6 +79,24 @@ class Site:
             client.remove_network(network)
             client.close()
         return Bare(*(after - before for before, after in pairwise(moments)))
+
+    def started(self, version: str) -> float:
+        """Seconds from the start of a container that was stopped until it answers."""
+        client = self.engine.client()
+        container = client.create_container(self.image(version))["Id"]
+        try:
+            client.start(container)
+            client.stop(container, timeout=0)
+            began = time.perf_counter()
+            client.start(container)
+            address = _address(client, container)
+            while not _listens(address):
+                time.sleep(0.0005)
+            _ask(address)
+            return time.perf_counter() - began
+        finally:
+            client.remove_container(container, force=True, v=True)
+            client.close()
 
 
 @contextmanager
@@ -107,6 +123,17 @@ def site(count: int) -> Iterator[Site]:
         engine.close()
     finally:
         keeper.close()
+
+
+def _address(client: Any, container: str) -> str:
+    networks = client.inspect_container(container)["NetworkSettings"]["Networks"]
+    return str(next(iter(networks.values()))["IPAddress"])
+
+
+def _ask(address: str) -> None:
+    asking = http.client.HTTPConnection(address, PORT, timeout=10)
+    asking.request("GET", "/", headers={"Connection": "close"})
+    asking.getresponse().read()
 
 
 def _listens(address: str) -> bool:

@@ -39,8 +39,12 @@ class Gateway:
         return {stack["name"]: stack["state"] for stack in self.ask("/api/v1/stacks")["stacks"]}
 
     def stop_stack(self, app: str, name: str) -> None:
-        """Returns when nothing is left of it."""
+        """Returns when nothing of it runs; its data are kept."""
         self.ask(f"/api/v1/stacks/{app}/{name}/stop?wait=60s", "POST")
+
+    def remove_stack(self, app: str, name: str) -> None:
+        """Returns when nothing is left of it."""
+        self.ask(f"/api/v1/stacks/{app}/{name}/remove?volumes=1&wait=60s", "POST")
 
 
 def start(stack: ExitStack, home: Path, configuration: str, workers: int) -> Gateway:
@@ -56,11 +60,11 @@ def start(stack: ExitStack, home: Path, configuration: str, workers: int) -> Gat
     return Gateway(port, admin, launch(stack, "gateway", command, home, None, healthy, {"PYTHONPATH": str(ROOT)}))
 
 
-def first_byte(address: tuple[str, int], host: str) -> float:
+def first_byte(address: tuple[str, int], host: str, path: str = "/") -> float:
     """Seconds from connecting to the first byte of an answer with status 200, whose rest is read as well."""
     began = time.perf_counter()
     with socket.create_connection(address, 120) as connection:
-        connection.sendall(_request(host))
+        connection.sendall(_request(host, path))
         data = connection.recv(65536)
         took = time.perf_counter() - began
         if data[9:12] != b"200":
@@ -108,5 +112,5 @@ class _Client(asyncio.Protocol):
         self.answered.set_result(Answered(int(status) if status.isdigit() else 0, self._at))
 
 
-def _request(host: str) -> bytes:
-    return f"GET / HTTP/1.1\r\nHost: {host}\r\nUser-Agent: bench\r\nAccept: */*\r\nConnection: close\r\n\r\n".encode()
+def _request(host: str, path: str = "/") -> bytes:
+    return f"GET {path} HTTP/1.1\r\nHost: {host}\r\nUser-Agent: bench\r\nAccept: */*\r\nConnection: close\r\n\r\n".encode()

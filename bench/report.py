@@ -11,7 +11,7 @@ from typing import Any
 from attrs import asdict
 
 from . import machine
-from .goals import GOALS
+from .goals import GOALS, WITHOUT_GOALS
 from .measured import Measured, Table
 from .options import Options
 
@@ -67,7 +67,7 @@ def as_text(result: dict[str, Any]) -> str:
 
 def write_readme() -> None:
     """The text with the last results of every figure put in."""
-    order = list(dict.fromkeys(goal.figure for goal in GOALS))
+    order = [*dict.fromkeys(goal.figure for goal in GOALS), *WITHOUT_GOALS]
     results = {path.stem: json.loads(path.read_text()) for path in RESULTS.glob("*.json")}
     parts = []
     last = max(results.values(), key=lambda result: str(result["when"]), default=None)

@@ -27,7 +27,7 @@ def run(options: Options) -> Measured:
             try:
                 cold.append(gateway.first_byte(("127.0.0.1", running.port), f"{version}.bench.example.com"))
             finally:
-                running.stop_stack("app", version)
+                running.remove_stack("app", version)
             if not n % 2:
                 bare.append(site.bare(version))
     del cold[0], bare[0]  # the engine loads what it needs

@@ -67,9 +67,9 @@ def run(options: Options) -> Measured:
                 again = asyncio.run(gateway.all_at_once(address, host, REQUESTS))
                 _all_well(again)
                 warm.append(_apart(again))
-                running.stop_stack("app", version)
+                running.remove_stack("app", version)
         finally:
-            running.stop_stack("app", version)
+            running.remove_stack("app", version)
     columns = ("", "last answer after the first, ms", "rounds")
     rows = [
         ("one cold key", round(median(cold) * 1e3, 1), spread(cold, 1e3)),

@@ -1,4 +1,4 @@
-"""Paused stacks: time to the first byte of the request that wakes one."""
+"""Sleeping stacks: time to the first byte of the request that wakes one, from paused and from stopped."""
 
 from __future__ import annotations
 
@@ -18,7 +18,9 @@ def run(options: Options) -> Measured:
     count = options.fewer(WAKES)
     woken: list[float] = []
     warm: list[float] = []
+    stopped: list[float] = []
     engine: list[float] = []
+    started: list[float] = []
     with ExitStack() as stack:
         home = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="bench-")))
         site = stack.enter_context(docker.site(min(STACKS, count)))
@@ -33,19 +35,30 @@ def run(options: Options) -> Measured:
                 for host in hosts.values():
                     woken.append(gateway.first_byte(address, host))
                     warm.append(gateway.first_byte(address, host))
-            engine = _by_hand(site, count)
+            for _ in range(-(-count // len(hosts))):
+                for version, host in hosts.items():
+                    running.stop_stack("app", version)
+                    stopped.append(gateway.first_byte(address, host))
+            engine = _unpaused_by_hand(site, count)
+            started = [site.started(site.versions[0]) for _ in range(count)]
         finally:
             for version in hosts:
-                running.stop_stack("app", version)
+                running.remove_stack("app", version)
     columns = ("", "p50, ms", "p95, ms", "most, ms")
     rows: list[Row] = [
         (what, *(round(value * 1e3, 1) for value in (percentile(took, 50), percentile(took, 95), max(took))))
-        for what, took in (("first byte, paused", woken), ("first byte, warm", warm), ("the engine's own unpause", engine))
+        for what, took in (
+            ("first byte, warm", warm),
+            ("first byte, paused", woken),
+            ("the engine's own unpause", engine),
+            ("first byte, stopped", stopped),
+            ("by hand: start, until it answers", started),
+        )
     ]
     return Measured(
         values={"p50": percentile(woken, 50) * 1e3},
         tables=[Table(f"{len(woken)} wakes of {len(hosts)} stacks", columns, rows)],
-        samples={"woken": woken, "warm": warm, "unpause": engine},
+        samples={"woken": woken, "warm": warm, "unpause": engine, "stopped": stopped, "started": started},
     )
 
 
@@ -57,7 +70,7 @@ def _until_paused(running: gateway.Gateway, count: int) -> None:
         time.sleep(0.2)
 
 
-def _by_hand(site: docker.Site, count: int) -> list[float]:
+def _unpaused_by_hand(site: docker.Site, count: int) -> list[float]:
     """Seconds of as many unpauses by the engine itself."""
     client = site.engine.client()
     container = client.create_container(site.image(site.versions[0]))["Id"]
