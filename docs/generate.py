@@ -7,6 +7,8 @@ import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
+from grandcentral.admin import openapi
+from grandcentral.admin.api import ROUTES
 from grandcentral.config import reference
 from grandcentral.core import compose
 from grandcentral.observe import metrics
@@ -20,6 +22,7 @@ PAGES: Mapping[str, Callable[[], str]] = {
     "configuration.md": reference.document,
     "lifecycle.md": lifecycle.markdown,
     "metrics.md": metrics.document,
+    "openapi.json": lambda: openapi.page(ROUTES),
 }
 """File in docs/ -> what makes its text."""
 

@@ -23,6 +23,7 @@ from .core.model import (
     Usage,
     Version,
 )
+from .core.pressure import Memory
 from .core.tickets import Ticket
 from .errors import Mishap
 
@@ -259,8 +260,24 @@ class IStackControl(Interface):
         :param until: wall seconds at which the pin ends; None: never.
         """
 
+    def logs(key: Key, lines: int) -> Deferred[tuple[LogTail, ...]]:
+        """What its services have printed last, as IBackend.logs has it; empty for a stack of which nothing is there."""
+
     def capacity() -> tuple[int, int]:
         """(slots taken, max_stacks)."""
+
+
+class IMachine(Interface):
+    """The machine, as far as stacks share it. Reads what the kernel has at hand: at once, and no Deferred.
+
+    What cannot be read is None, and is logged when that begins.
+    """
+
+    def memory() -> Memory | None:
+        """The core.pressure.Memory that there is for stacks and everything else here."""
+
+    def disk_free() -> int | None:
+        """Bytes that are free for us on the fullest of the disks that stacks are kept on."""
 
 
 class IProber(Interface):

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import sqlite3
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from attrs import frozen
@@ -16,17 +17,19 @@ from ..core.keys import Key
 from ..errors import Refusal
 from ..incidents import report
 from ..interfaces import IManifest, IStackControl
-from . import health, views
+from . import health, openapi, views
 from .access import Access
 from .answers import Answer, Refused, document, text
-from .patience import Result, asked_for, within
-from .routes import Call, Route
+from .patience import Result, asked_for, until, within
+from .routes import Call, Parameter, Route, flag, number
 from .webhooks import CLOSED, WEBHOOKS, Webhooks, receive
 
 _log = Logger(namespace="grandcentral.admin")
 
 PATIENCE = 30.0  # seconds that a call waits for what it asked for, unless the caller says otherwise
 HISTORY, LONGEST_HISTORY = 20, 1000
+LINES, MOST_LINES = 100, 10_000
+LAST_STARTS = 5  # of a stack that is shown
 
 
 @frozen
@@ -43,6 +46,7 @@ class Api:
     workers: Callable[[], list[dict[str, Any]]] = list
     metrics: Callable[[], tuple[str, str]] = lambda: ("", "text/plain")
     webhooks: Webhooks = CLOSED
+    memory: Callable[[], Mapping[Key, int]] = dict
 
     def now(self) -> views.Moment:
         return views.Moment(self.clock.seconds(), self.wall())
@@ -52,8 +56,13 @@ class Api:
 
 
 async def index(api: Api, call: Call) -> Answer:
-    """What there is: so that nobody has to guess."""
+    """What there is, so that nobody has to guess."""
     return document({"name": "Grand Central", "version": api.version, "routes": [f"{r.method} {r.path}" for r in ROUTES]})
+
+
+async def described(api: Api, call: Call) -> Answer:
+    """What there is, for programs: this document, in OpenAPI 3.1."""
+    return document(openapi.document(ROUTES))
 
 
 async def alive(api: Api, call: Call) -> Answer:
@@ -63,17 +72,20 @@ async def alive(api: Api, call: Call) -> Answer:
 
 async def ready(api: Api, call: Call) -> Answer:
     """Whether traffic should come here: 503 as long as any check fails, each with what it says."""
-    findings = await health.examine(api.checks, api.clock)
+    findings = await health.examine({"manifest": api.manifest.check, **api.checks}, api.clock)
     all_well = all(finding.ok for finding in findings.values())
     checks = {name: {"ok": finding.ok, "detail": finding.detail} for name, finding in findings.items()}
     return document({"ready": all_well, "checks": checks}, 200 if all_well else 503)
 
 
 async def stats(api: Api, call: Call) -> Answer:
+    """The gateway, each app and each stack."""
     now = api.now()
     uptime = now.monotonic - api.began
-    shown = views.stats(api.control.snapshot(), api.version, uptime, api.control.capacity(), now)
-    return document({**shown, "workers": api.workers()})
+    workers = api.workers()
+    held = sum(worker["held"] for worker in workers) if workers else None
+    known, capacity = api.control.snapshot(), api.control.capacity()
+    return document({**views.stats(known, api.version, uptime, held, capacity, now, api.memory()), "workers": workers})
 
 
 async def metrics(api: Api, call: Call) -> Answer:
@@ -86,18 +98,23 @@ async def metrics(api: Api, call: Call) -> Answer:
 
 
 async def list_stacks(api: Api, call: Call) -> Answer:
-    """Every stack that is not cold, and every pinned one."""
-    now = api.now()
-    known = sorted(api.control.snapshot(), key=lambda snapshot: snapshot.key)
-    return document({"stacks": [views.stack(snapshot, now) for snapshot in known]})
+    """Every stack that is not cold, and every pinned one; in a list of their own, those that are stopped."""
+    return document(views.listing(api.control.snapshot(), api.now(), api.memory()))
 
 
 async def show_stack(api: Api, call: Call) -> Answer:
+    """All that is known of one stack, with its last starts."""
     key = _key(call)
     snapshot = views.find(api.control.snapshot(), key)
     if snapshot is None:
-        raise Refused(404, "unknown-stack", "No such stack", f"{key} is neither running nor pinned; POST …/start wakes it.")
-    return document(views.stack(snapshot, api.now()))
+        raise Refused(404, "unknown-stack", "No such stack", f"{key} is neither there nor pinned; POST …/start wakes it.")
+    shown = views.stack(snapshot, api.now(), api.memory())
+    try:
+        last = [views.start(one) for one in await api.manifest.starts(snapshot.key, LAST_STARTS)]
+    except sqlite3.Error as error:
+        _log.error(events.MANIFEST_FAILED, app=key.app, why=error)
+        last = None
+    return document({**shown, "starts": last})
 
 
 async def start(api: Api, call: Call) -> Answer:
@@ -109,28 +126,44 @@ async def start(api: Api, call: Call) -> Answer:
 
 
 async def stop(api: Api, call: Call) -> Answer:
-    """Stop it, busy or not. 200 when nothing is left of it, 202 when that takes longer than the wait."""
-    key = _key(call)
-    seconds = asked_for(call.query, call.fields, PATIENCE)
-    done = await _carry_out(api, "stop", key, lambda: api.control.stop(key), seconds)
-    return document(_shown(api, key), 200 if done else 202)
+    """Stop it, busy or not, and keep its data. 200 when nothing of it runs, 202 when that takes longer than the wait; 409, with
+    their last lines, when its before_stop commands fail, unless ``?force=1`` leaves them out."""
+    key, force = _key(call), flag(call, "force")
+    return await _change(api, call, "stop", key, lambda: api.control.stop(key, force))
+
+
+async def remove(api: Api, call: Call) -> Answer:
+    """Stop and remove it, without its before_stop commands; ``?volumes=1``: with its named volumes."""
+    key, volumes = _key(call), flag(call, "volumes")
+    return await _change(api, call, "remove", key, lambda: api.control.remove(key, volumes))
 
 
 async def pin(api: Api, call: Call) -> Answer:
-    return await _set_pin(api, _key(call), True)
+    """Never stop it for being idle, or to make room; ``?until=`` a moment, or for a duration from now."""
+    key = _key(call)
+    end = until(call.query["until"], api.wall()) if "until" in call.query else None
+    return await _change(api, call, "pin", key, lambda: api.control.pin(key, True, end))
 
 
 async def unpin(api: Api, call: Call) -> Answer:
-    return await _set_pin(api, _key(call), False)
+    """Let it go to sleep again like others."""
+    key = _key(call)
+    return await _change(api, call, "unpin", key, lambda: api.control.pin(key, False))
+
+
+async def logs(api: Api, call: Call) -> Answer:
+    """What its services printed last: ``?lines=`` of each."""
+    key, lines = _key(call), number(call, "lines", LINES, MOST_LINES)
+    done = await _carry_out(api, "logs", key, lambda: api.control.logs(key, lines), PATIENCE)
+    if done is None:
+        raise Refused(504, "engine-slow", "The engine takes too long", f"There were no logs of {key} within {PATIENCE:g} s.")
+    return document({"logs": views.tails(done[0])})
 
 
 async def starts(api: Api, call: Call) -> Answer:
     """Its history, newest first: ``?limit=`` of them."""
     key = _key(call)
-    written = call.query.get("limit", str(HISTORY))
-    limit = int(written) if written.isascii() and written.isdigit() and len(written) < 6 else 0
-    if not 1 <= limit <= LONGEST_HISTORY:
-        raise Refused(400, "invalid-limit", "Not a limit", f"limit: {written!r} is not a number from 1 to {LONGEST_HISTORY}.")
+    limit = number(call, "limit", HISTORY, LONGEST_HISTORY)
     snapshot = views.find(api.control.snapshot(), key)
     history = await api.manifest.starts(key if snapshot is None else snapshot.key, limit)
     return document({"starts": [views.start(one) for one in history]})
@@ -151,11 +184,12 @@ def _shown(api: Api, key: Key) -> dict[str, object]:
     snapshot = views.find(api.control.snapshot(), key)
     if snapshot is None:
         return {"app": key.app, "name": key.name, "href": views.path(key), "state": "cold", "pinned": False}
-    return views.stack(snapshot, api.now())
+    return views.stack(snapshot, api.now(), api.memory())
 
 
-async def _set_pin(api: Api, key: Key, pinned: bool) -> Answer:
-    done = await _carry_out(api, "pin" if pinned else "unpin", key, lambda: api.control.pin(key, pinned), PATIENCE)
+async def _change(api: Api, call: Call, verb: str, key: Key, work: Callable[[], Deferred[None]]) -> Answer:
+    """Have it done, and show what has become of the stack."""
+    done = await _carry_out(api, verb, key, work, asked_for(call.query, call.fields, PATIENCE))
     return document(_shown(api, key), 200 if done else 202)
 
 
@@ -176,18 +210,30 @@ async def _carry_out(
         raise Refused(404, "unknown-app", "No such app", f"The configuration has no app {key.app!r}.") from None
 
 
+_WAIT = Parameter("wait", "how long to wait for the end of it: 30s; at most 10m")
+_FORCE = Parameter("force", "1: without its before_stop commands")
+_VOLUMES = Parameter("volumes", "1: with its named volumes; otherwise those that are not disposable stay for its next start")
+_UNTIL = Parameter("until", "when the pin ends: a duration from now (2d), or a moment with its time zone; otherwise never")
+_LIMIT = Parameter("limit", f"how many: {HISTORY} unless it is said, at most {LONGEST_HISTORY}")
+_LINES = Parameter("lines", f"of each service: {LINES} unless it is said, at most {MOST_LINES}")
+
 ROUTES: tuple[Route[Api], ...] = (
     Route("GET", "/", Access.ANYBODY, index),
+    Route("GET", "/openapi.json", Access.ANYBODY, described),
     Route("GET", "/healthz", Access.ANYBODY, alive),
     Route("GET", "/readyz", Access.ANYBODY, ready),
     Route("GET", "/stats", Access.LOCAL, stats),
     Route("GET", "/metrics", Access.LOCAL, metrics),
-    Route("GET", views.STACKS, Access.TOKEN, list_stacks),
-    Route("GET", views.STACKS + "/{app}/{name}", Access.TOKEN, show_stack),
-    Route("POST", views.STACKS + "/{app}/{name}/start", Access.TOKEN, start),
-    Route("POST", views.STACKS + "/{app}/{name}/stop", Access.TOKEN, stop),
-    Route("PUT", views.STACKS + "/{app}/{name}/pin", Access.TOKEN, pin),
-    Route("DELETE", views.STACKS + "/{app}/{name}/pin", Access.TOKEN, unpin),
-    Route("GET", views.STACKS + "/{app}/{name}/starts", Access.TOKEN, starts),
+    Route("GET", views.STACKS, Access.TOKEN, list_stacks, "Stacks"),
+    Route("GET", views.STACKS + "/{app}/{name}", Access.TOKEN, show_stack, "Stack"),
+    Route("POST", views.STACKS + "/{app}/{name}/start", Access.TOKEN, start, "Stack", (_WAIT,), {202: "it is starting"}),
+    Route("POST", views.STACKS + "/{app}/{name}/stop", Access.TOKEN, stop, "Stack", (_FORCE, _WAIT), {202: "it is stopping"}),
+    Route(
+        "POST", views.STACKS + "/{app}/{name}/remove", Access.TOKEN, remove, "Stack", (_VOLUMES, _WAIT), {202: "it is going"}
+    ),
+    Route("PUT", views.STACKS + "/{app}/{name}/pin", Access.TOKEN, pin, "Stack", (_UNTIL,)),
+    Route("DELETE", views.STACKS + "/{app}/{name}/pin", Access.TOKEN, unpin, "Stack"),
+    Route("GET", views.STACKS + "/{app}/{name}/starts", Access.TOKEN, starts, "Starts", (_LIMIT,)),
+    Route("GET", views.STACKS + "/{app}/{name}/logs", Access.TOKEN, logs, "Logs", (_LINES,)),
     Route("POST", WEBHOOKS + "/{format}", Access.ANYBODY, webhook),  # with a secret of its own
 )

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from typing import Generic, TypeVar
 
-from attrs import frozen
+from attrs import field, frozen
 
 from .access import Access
 from .answers import Answer, Refused
@@ -24,13 +24,45 @@ class Call:
 
 
 @frozen
+class Parameter:
+    """Something that a caller may say in the query."""
+
+    name: str
+    help: str
+
+
+def flag(call: Call, name: str) -> bool:
+    """Whether ``?name=1`` is said. Raises Refused for what is neither yes nor no."""
+    written = call.query.get(name, "0").lower()
+    if written not in ("0", "1", "false", "true"):
+        raise Refused(400, f"invalid-{name}", "Neither yes nor no", f"{name}: {written!r} is not 1 (yes) or 0 (no).")
+    return written in ("1", "true")
+
+
+def number(call: Call, name: str, default: int, most: int) -> int:
+    """What ``?name=20`` says. Raises Refused for what is not from 1 to ``most``."""
+    written = call.query.get(name, str(default))
+    value = int(written) if written.isascii() and written.isdigit() and len(written) < 7 else 0
+    if not 1 <= value <= most:
+        raise Refused(400, f"invalid-{name}", "Not a number that will do", f"{name}: {written!r} is not from 1 to {most}.")
+    return value
+
+
+@frozen
 class Route(Generic[Api]):
-    """``path`` has variables in braces, each for one whole segment: "/api/v1/stacks/{app}/{name}"."""
+    """``path`` has variables in braces, each for one whole segment: "/api/v1/stacks/{app}/{name}".
+
+    The docstring of ``serve`` is what the manual of the API says of it; ``answer`` is what its 200 is called in
+    openapi.SCHEMAS, "" if it is not described there.
+    """
 
     method: str
     path: str
     access: Access
     serve: Callable[[Api, Call], Awaitable[Answer]]
+    answer: str = ""
+    query: tuple[Parameter, ...] = ()
+    besides: Mapping[int, str] = field(factory=dict)  # other good answers, of the same form
 
     def match(self, segments: Sequence[str]) -> dict[str, str] | None:
         """The variables, if these segments are this path's."""

@@ -7,7 +7,7 @@ another way.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from ipaddress import ip_address
 from typing import Any
 
@@ -19,7 +19,7 @@ from twisted.python.failure import Failure
 from twisted.web import http, resource, server
 
 from .. import events
-from ..core.keys import normalise_host
+from ..core.keys import Key, normalise_host
 from ..errors import Refusal
 from ..incidents import report
 from ..interfaces import IManifest, IStackControl
@@ -50,6 +50,7 @@ class AdminSite(server.Site):
     :param clock: the clock of the stacks, and of everything that waits here.
     :param workers: what there is to say of each worker process.
     :param metrics: the text of /metrics and its media type.
+    :param memory: bytes that stacks were seen to take last.
     :param webhooks: where notifications of registries go.
     """
 
@@ -65,9 +66,10 @@ class AdminSite(server.Site):
         wall: Callable[[], float] = time.time,
         workers: Callable[[], list[dict[str, Any]]] = list,
         metrics: Callable[[], tuple[str, str]] = lambda: ("", "text/plain"),
+        memory: Callable[[], Mapping[Key, int]] = dict,
         webhooks: Webhooks = CLOSED,
     ) -> None:
-        api = Api(control, manifest, checks, version, clock, wall, clock.seconds(), workers, metrics, webhooks)
+        api = Api(control, manifest, checks, version, clock, wall, clock.seconds(), workers, metrics, webhooks, memory)
         super().__init__(_Everything(api, token), _BoundedRequest, reactor=clock, parsePOSTFormSubmission=False)
         self.noisy = False
 

@@ -10,8 +10,9 @@ from urllib.parse import quote
 from attrs import frozen
 
 from ..core.history import Start
+from ..core.idleness import STOPPED
 from ..core.keys import GIT_HASH, NAMES, Ambiguous, Key, unify
-from ..core.model import StackSnapshot, Version
+from ..core.model import LogTail, StackSnapshot, Version
 
 STACKS = "/api/v1/stacks"
 _HASH = NAMES[GIT_HASH]
@@ -29,9 +30,10 @@ class Moment:
         return rfc3339(self.wall - (self.monotonic - monotonic))
 
 
-def stack(snapshot: StackSnapshot, now: Moment) -> dict[str, object]:
+def stack(snapshot: StackSnapshot, now: Moment, memory: Mapping[Key, int]) -> dict[str, object]:
     """One stack. What it does not have is null."""
     used = max(snapshot.last_used, snapshot.last_byte)
+    kept_awake = snapshot.keep_until > now.monotonic
     busy = bool(snapshot.in_flight or snapshot.streams)
     return {
         "app": snapshot.key.app,
@@ -39,6 +41,9 @@ def stack(snapshot: StackSnapshot, now: Moment) -> dict[str, object]:
         "href": path(snapshot.key),
         "state": snapshot.state,
         "pinned": snapshot.pinned,
+        "pinned_until": None if snapshot.pinned_until is None else rfc3339(snapshot.pinned_until),
+        "keep_until": now.date(snapshot.keep_until) if kept_awake else None,
+        "warm": snapshot.warm,
         "generation": snapshot.generation,
         "version": None if snapshot.version is None else version(snapshot.version),
         "endpoint": None if snapshot.endpoint is None else str(snapshot.endpoint),
@@ -51,14 +56,37 @@ def stack(snapshot: StackSnapshot, now: Moment) -> dict[str, object]:
         "requests": snapshot.requests,
         "bytes_in": snapshot.bytes_in,
         "bytes_out": snapshot.bytes_out,
+        "memory": memory.get(snapshot.key),
         "progress": snapshot.progress or None,
         "phases_ms": phases(snapshot.phases),
         "failure": snapshot.failure,
+        "failure_logs": tails(snapshot.failure_logs),
+    }
+
+
+def tails(logs: Iterable[LogTail]) -> list[dict[str, object]]:
+    """The last lines of each service, oldest first."""
+    return [{"service": tail.service, "lines": list(tail.lines)} for tail in logs]
+
+
+def listing(snapshots: Iterable[StackSnapshot], now: Moment, memory: Mapping[Key, int]) -> dict[str, object]:
+    """All stacks in order; those that are stopped, of which there may be very many, by themselves."""
+    known = sorted(snapshots, key=lambda snapshot: snapshot.key)
+    return {
+        "stacks": [stack(snapshot, now, memory) for snapshot in known if snapshot.state != STOPPED],
+        "stopped": [stack(snapshot, now, memory) for snapshot in known if snapshot.state == STOPPED],
     }
 
 
 def version(version: Version) -> dict[str, object]:
-    return {"name": version.name, "image": version.image, "digest": version.digest, "commit": version.commit}
+    return {
+        "name": version.name,
+        "image": version.image,
+        "digest": version.digest,
+        "commit": version.commit,
+        "branch": version.branch,
+        "created": None if version.created is None else rfc3339(version.created),
+    }
 
 
 def start(start: Start) -> dict[str, object]:
@@ -73,23 +101,32 @@ def start(start: Start) -> dict[str, object]:
 
 
 def stats(
-    snapshots: Iterable[StackSnapshot], version: str, uptime: float, capacity: tuple[int, int], now: Moment
+    snapshots: Iterable[StackSnapshot],
+    version: str,
+    uptime: float,
+    held: int | None,
+    capacity: tuple[int, int],
+    now: Moment,
+    memory: Mapping[Key, int],
 ) -> dict[str, object]:
-    """The gateway in one document: itself, sums for each app, and each stack."""
-    known = sorted(snapshots, key=lambda snapshot: snapshot.key)
+    """The gateway in one document: itself, sums for each app, and each stack.
+
+    :param held: requests that wait, if it is not the table that holds them.
+    """
+    known = tuple(snapshots)
     apps: dict[str, list[StackSnapshot]] = {}
-    for snapshot in known:
+    for snapshot in sorted(known, key=lambda snapshot: snapshot.key):
         apps.setdefault(snapshot.key.app, []).append(snapshot)
     return {
         "gateway": {
             "version": version,
             "uptime_seconds": round(uptime, 1),
-            "held_requests": sum(snapshot.waiting for snapshot in known),
+            "held_requests": sum(snapshot.waiting for snapshot in known) if held is None else held,
             "slots_taken": capacity[0],
             "max_stacks": capacity[1],
         },
         "apps": {name: _sums(stacks) for name, stacks in apps.items()},
-        "stacks": [stack(snapshot, now) for snapshot in known],
+        **listing(known, now, memory),
     }
 
 

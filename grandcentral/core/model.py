@@ -358,3 +358,5 @@ class StackSnapshot:
     phases: Mapping[str, float] = field(factory=dict)  # seconds per phase of the last start
     failure: str | None = None
     progress: str = ""
+    pinned_until: float | None = None  # wall seconds; None: for ever, if it is pinned
+    failure_logs: tuple[LogTail, ...] = ()  # what its services had printed last when it failed

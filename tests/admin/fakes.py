@@ -6,7 +6,7 @@ import json
 
 from attrs import define, field
 from twisted.internet.address import IPv4Address, UNIXAddress
-from twisted.internet.defer import Deferred, succeed
+from twisted.internet.defer import Deferred, fail, succeed
 from twisted.internet.interfaces import IAddress
 from twisted.internet.task import Clock
 from twisted.internet.testing import StringTransport
@@ -16,7 +16,7 @@ from zope.interface import implementer
 from grandcentral.admin import AdminSite
 from grandcentral.core.history import Start
 from grandcentral.core.keys import Key
-from grandcentral.core.model import StackSnapshot
+from grandcentral.core.model import LogTail, StackSnapshot
 from grandcentral.core.tickets import Ticket
 from grandcentral.interfaces import IStackControl
 
@@ -35,6 +35,7 @@ class FakeControl:
 
     stacks: tuple[StackSnapshot, ...] = ()
     calls: list[tuple[str, Key, Deferred]] = field(factory=list)
+    said: list[dict] = field(factory=list)  # how each of them was asked for
     cancelled: list[Key] = field(factory=list)
 
     def snapshot(self) -> tuple[StackSnapshot, ...]:
@@ -43,20 +44,27 @@ class FakeControl:
     def start(self, key: Key) -> Deferred[Ticket]:
         return self._asked("start", key)
 
-    def stop(self, key: Key) -> Deferred[None]:
-        return self._asked("stop", key)
+    def stop(self, key: Key, force: bool = False) -> Deferred[None]:
+        return self._asked("stop", key, force=force)
 
-    def pin(self, key: Key, pinned: bool) -> Deferred[None]:
-        return self._asked("pin" if pinned else "unpin", key)
+    def remove(self, key: Key, volumes: bool = False) -> Deferred[None]:
+        return self._asked("remove", key, volumes=volumes)
+
+    def pin(self, key: Key, pinned: bool, until: float | None = None) -> Deferred[None]:
+        return self._asked("pin" if pinned else "unpin", key, until=until)
+
+    def logs(self, key: Key, lines: int) -> Deferred[tuple[LogTail, ...]]:
+        return self._asked("logs", key, lines=lines)
 
     def capacity(self) -> tuple[int, int]:
         return len(self.stacks), 20
 
-    def _asked(self, verb: str, key: Key) -> Deferred:
+    def _asked(self, verb: str, key: Key, **how: object) -> Deferred:
         if key.app != "quepid":
             raise KeyError(key.app)
         answer: Deferred = Deferred(lambda _: self.cancelled.append(key))
         self.calls.append((verb, key, answer))
+        self.said.append(how)
         return answer
 
 
@@ -65,9 +73,15 @@ class FakeHistory:
     """As much of a manifest as the admin listener uses."""
 
     history: tuple[Start, ...] = ()
+    broken: Exception | None = None
 
     def starts(self, key: Key, limit: int) -> Deferred[tuple[Start, ...]]:
+        if self.broken is not None:
+            return fail(self.broken)
         return succeed(tuple(start for start in self.history if start.key == key)[:limit])
+
+    def check(self) -> Deferred[None]:
+        return succeed(None) if self.broken is None else fail(self.broken)
 
 
 @define
@@ -135,15 +149,20 @@ class Exchange:
 
 
 def browser(
-    stacks: tuple[StackSnapshot, ...] = (), history: tuple[Start, ...] = (), checks: dict | None = None, **options: object
+    stacks: tuple[StackSnapshot, ...] = (),
+    history: tuple[Start, ...] = (),
+    checks: dict | None = None,
+    broken: Exception | None = None,
+    **options: object,
 ) -> Browser:
+    """``broken`` is what every call of the manifest fails with."""
     clock = Clock()
     clock.advance(1000)
     control = FakeControl(stacks)
     settings = {"token": TOKEN, **options}
     site = AdminSite(
         control=control,
-        manifest=FakeHistory(history),
+        manifest=FakeHistory(history, broken),
         checks=checks or {},
         version="1.2.3",
         clock=clock,

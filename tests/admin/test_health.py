@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sqlite3
+
 from twisted.internet.defer import Deferred, fail, succeed
 
 from grandcentral.errors import EngineUnavailable
@@ -21,8 +23,7 @@ def test_health_needs_no_token_and_answers_to_any_name_from_anywhere() -> None:
 
 
 def test_ready_says_what_each_check_found() -> None:
-    checks = {"docker": lambda: succeed(None), "manifest": lambda: succeed(None)}
-    response = browser(checks=checks).ask("GET", "/readyz")
+    response = browser(checks={"docker": lambda: succeed(None)}).ask("GET", "/readyz")
     assert response.status == 200
     assert response.json == {
         "ready": True,
@@ -32,12 +33,18 @@ def test_ready_says_what_each_check_found() -> None:
 
 def test_one_failing_check_makes_it_not_ready_and_says_why() -> None:
     why = "Docker does not answer at unix:///var/run/docker.sock."
-    checks = {"docker": lambda: fail(EngineUnavailable(why)), "manifest": lambda: succeed(None)}
+    checks = {"docker": lambda: fail(EngineUnavailable(why))}
     response = browser(checks=checks).ask("GET", "/readyz")
     assert response.status == 503
     assert response.json["ready"] is False
     assert response.json["checks"]["docker"] == {"ok": False, "detail": why}
     assert response.json["checks"]["manifest"]["ok"] is True
+
+
+def test_a_gateway_that_cannot_remember_anything_is_not_ready() -> None:
+    response = browser(broken=sqlite3.OperationalError("disk I/O error")).ask("GET", "/readyz")
+    assert response.status == 503
+    assert response.json["checks"] == {"manifest": {"ok": False, "detail": "disk I/O error"}}
 
 
 def test_a_check_that_raises_or_says_nothing_is_a_failed_one() -> None:
@@ -46,6 +53,7 @@ def test_a_check_that_raises_or_says_nothing_is_a_failed_one() -> None:
 
     checks = {"broken": broken, "mute": lambda: fail(RuntimeError())}
     found = browser(checks=checks).ask("GET", "/readyz").json["checks"]
+    found.pop("manifest")
     assert found == {"broken": {"ok": False, "detail": "no space left"}, "mute": {"ok": False, "detail": "RuntimeError"}}
 
 

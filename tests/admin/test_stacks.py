@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+import sqlite3
 from urllib.parse import quote
 
 import pytest
 from attrs import evolve
-from twisted.internet.defer import Deferred
 from twisted.logger import globalLogPublisher
 from twisted.python.failure import Failure
 from zope.interface.verify import verifyObject
@@ -16,7 +16,16 @@ from grandcentral.core.history import Start
 from grandcentral.core.keys import Key
 from grandcentral.core.model import Endpoint, LogTail, StackSnapshot, Version
 from grandcentral.core.tickets import Ticket
-from grandcentral.errors import AtCapacity, BackendUnavailable, ServiceExited, StackStopped, StartFailed, UnknownVersion
+from grandcentral.errors import (
+    AtCapacity,
+    BackendUnavailable,
+    HookFailed,
+    NotSaved,
+    ServiceExited,
+    StackStopped,
+    StartFailed,
+    UnknownVersion,
+)
 from grandcentral.interfaces import IStackControl
 
 from .fakes import FakeControl, browser
@@ -35,7 +44,7 @@ READY = StackSnapshot(  # at 1000 seconds, which is 13:04:05
     bytes_in=100,
     bytes_out=2000,
     endpoint=Endpoint("172.18.0.2", 3000),
-    version=Version("db139cf", "registry.example.com/quepid:db139cf", DIGEST),
+    version=Version("db139cf", "registry.example.com/quepid:db139cf", DIGEST, branch="main", created=1795179600.5),
     phases={"pull": 1.5, "ready": 0.0304},
 )
 TICKET = Ticket(KEY, 3, Endpoint("172.18.0.2", 3000))
@@ -49,19 +58,24 @@ def test_the_fake_is_a_stack_control() -> None:
 
 
 def test_a_stack_in_full() -> None:
-    assert browser((READY,)).ask("GET", "/stats").json["stacks"] == [
+    assert browser((READY,), memory=lambda: {KEY: 50 << 20}).ask("GET", "/stats").json["stacks"] == [
         {
             "app": "quepid",
             "name": "db139cf",
             "href": HREF,
             "state": "ready",
             "pinned": False,
+            "pinned_until": None,
+            "keep_until": None,
+            "warm": False,
             "generation": 3,
             "version": {
                 "name": "db139cf",
                 "image": "registry.example.com/quepid:db139cf",
                 "digest": DIGEST,
                 "commit": None,
+                "branch": "main",
+                "created": "2026-11-20T13:00:00.500Z",
             },
             "endpoint": "172.18.0.2:3000",
             "ready_since": "2026-11-20T12:54:05.000Z",
@@ -73,9 +87,11 @@ def test_a_stack_in_full() -> None:
             "requests": 7,
             "bytes_in": 100,
             "bytes_out": 2000,
+            "memory": 52428800,
             "progress": None,
             "phases_ms": {"pull": 1500, "ready": 30},
             "failure": None,
+            "failure_logs": [],
         }
     ]
 
@@ -90,6 +106,19 @@ def test_the_gateway_in_short() -> None:
         "slots_taken": 2,
         "max_stacks": 20,
     }
+
+
+def test_requests_that_workers_hold_are_counted_where_they_are() -> None:
+    client = browser((evolve(READY, waiting=2),), workers=lambda: [{"slot": 0, "held": 40}, {"slot": 1, "held": 2}])
+    assert client.ask("GET", "/stats").json["gateway"]["held_requests"] == 42
+
+
+def test_what_is_stopped_is_listed_apart() -> None:
+    asleep = evolve(READY, key=Key("quepid", "beefbee"), state="stopped", endpoint=None)
+    for path in ("/stats", "/api/v1/stacks"):
+        shown = browser((READY, asleep)).call("GET", path).json
+        assert [stack["name"] for stack in shown["stacks"]] == ["db139cf"]
+        assert [(stack["name"], stack["state"]) for stack in shown["stopped"]] == [("beefbee", "stopped")]
 
 
 def test_an_app_is_the_sum_of_its_stacks() -> None:
@@ -130,6 +159,31 @@ def test_one_stack_is_shown() -> None:
     assert browser((READY,)).call("GET", HREF).json["state"] == "ready"
 
 
+def test_one_stack_is_shown_with_its_last_starts_and_what_was_said_last() -> None:
+    stack = evolve(
+        READY,
+        state="failed",
+        pinned=True,
+        pinned_until=1795179845.0 + 3600,
+        keep_until=1060.0,
+        failure="db exited with status 1",
+        failure_logs=(LogTail("db", ("no space", "bye")),),
+    )
+    history = tuple(Start(KEY, generation, 1795179845.0, {"pull": 1.5}) for generation in range(9, 0, -1))
+    shown = browser((stack,), history).call("GET", HREF).json
+    assert (shown["failure"], shown["failure_logs"]) == (
+        "db exited with status 1",
+        [{"service": "db", "lines": ["no space", "bye"]}],
+    )
+    assert (shown["pinned_until"], shown["keep_until"]) == ("2026-11-20T14:04:05.000Z", "2026-11-20T13:05:05.000Z")
+    assert [start["generation"] for start in shown["starts"]] == [9, 8, 7, 6, 5]
+
+
+def test_a_stack_is_shown_without_its_starts_if_they_cannot_be_had() -> None:
+    shown = browser((READY,), broken=sqlite3.OperationalError("disk I/O error")).call("GET", HREF).json
+    assert (shown["state"], shown["starts"]) == ("ready", None)
+
+
 def test_a_stack_without_a_name_is_called_by_a_dash() -> None:
     assert browser((evolve(READY, key=Key("docs")),)).call("GET", "/api/v1/stacks/docs/-").json["app"] == "docs"
 
@@ -167,9 +221,7 @@ def test_a_start_is_accepted_and_goes_on() -> None:
     assert client.control.cancelled == []
 
 
-@pytest.mark.parametrize(
-    ("query", "fields"), [("?wait=30s", {}), ("?wait=30", {}), ("", {"prefer": "respond-async, wait=30"})]
-)
+@pytest.mark.parametrize(("query", "fields"), [("?wait=30s", {}), ("?wait=30", {}), ("", {"prefer": "respond-async, wait=30"})])
 def test_a_start_can_be_waited_for(query: str, fields: dict[str, str]) -> None:
     client, exchange = started(query, **fields)
     client.clock.advance(29)
@@ -242,7 +294,8 @@ def test_a_failed_start_brings_its_last_lines() -> None:
 
 
 def test_an_app_that_is_not_configured() -> None:
-    for method, verb in (("POST", "start"), ("POST", "stop"), ("PUT", "pin"), ("DELETE", "pin")):
+    calls = (("POST", "start"), ("POST", "stop"), ("POST", "remove"), ("PUT", "pin"), ("DELETE", "pin"), ("GET", "logs"))
+    for method, verb in calls:
         response = browser().call(method, f"/api/v1/stacks/nobody/db139cf/{verb}")
         assert (response.status, response.json["type"]) == (404, "/problems/unknown-app")
 
@@ -295,6 +348,68 @@ def test_a_stop_that_takes_long_goes_on_without_its_caller() -> None:
     assert client.control.cancelled == []
 
 
+@pytest.mark.parametrize(("query", "force"), [("", False), ("?force=1", True), ("?force=TRUE", True), ("?force=false", False)])
+def test_a_stop_may_be_forced(query: str, force: bool) -> None:
+    client = browser((READY,))
+    client.send("POST", f"{HREF}/stop{query}", authorization="Bearer s3cret-tökén").leave()
+    assert client.control.said == [{"force": force}]
+
+
+def test_a_stop_that_loses_something_is_refused_with_what_its_hook_said() -> None:
+    client = browser((READY,))
+    exchange = client.send("POST", HREF + "/stop", authorization="Bearer s3cret-tökén")
+    cause = HookFailed("The dump ended with status 2.", logs=(LogTail("db", ("no space left",)),))
+    client.control.calls[0][2].errback(NotSaved(KEY, cause))
+    response = exchange.response()
+    assert (response.status, response.json["type"]) == (409, "/problems/not-saved")
+    assert response.json["logs"] == [{"service": "db", "lines": ["no space left"]}]
+    assert "Force" in response.json["detail"]
+
+
+@pytest.mark.parametrize(("query", "volumes"), [("", False), ("?volumes=1", True), ("?volumes=true", True)])
+def test_a_removal_says_whether_volumes_go_too(query: str, volumes: bool) -> None:
+    client = browser((READY,))
+    exchange = client.send("POST", f"{HREF}/remove{query}", authorization="Bearer s3cret-tökén")
+    assert (client.control.calls[0][0], client.control.said) == ("remove", [{"volumes": volumes}])
+    client.control.stacks = ()
+    client.control.calls[0][2].callback(None)
+    assert (exchange.response().status, exchange.response().json["state"]) == (200, "cold")
+
+
+@pytest.mark.parametrize(("call", "type"), [("stop?force=perhaps", "force"), ("remove?volumes=all", "volumes")])
+def test_what_is_neither_yes_nor_no_does_nothing(call: str, type: str) -> None:
+    client = browser((READY,))
+    response = client.call("POST", f"{HREF}/{call}")
+    assert (response.status, response.json["type"]) == (400, f"/problems/invalid-{type}")
+    assert client.control.calls == []
+
+
+@pytest.mark.parametrize(
+    ("until", "end"),
+    [
+        ("2d", 1795179845.0 + 2 * 86400),
+        ("90m", 1795179845.0 + 5400),
+        ("2026-12-24T18:00:00Z", 1798135200.0),
+        ("2026-12-24T19:00:00+01:00", 1798135200.0),
+        ("2026-12-24T19:00:00%2B01:00", 1798135200.0),
+    ],
+)
+def test_a_pin_may_end(until: str, end: float) -> None:
+    client = browser((READY,))
+    client.send("PUT", f"{HREF}/pin?until={until}", authorization="Bearer s3cret-tökén").leave()
+    assert client.control.said == [{"until": end}]
+
+
+@pytest.mark.parametrize(
+    "until", ["", "tomorrow", "0s", "-2d", "2026-12-24T18:00:00", "2020-01-01T00:00:00Z", "2026-13-01", "999999999999d"]
+)
+def test_a_pin_that_has_no_end_that_can_be_read_is_none(until: str) -> None:
+    client = browser((READY,))
+    response = client.call("PUT", f"{HREF}/pin?until={quote(until)}")
+    assert (response.status, response.json["type"]) == (400, "/problems/invalid-until")
+    assert client.control.calls == []
+
+
 @pytest.mark.parametrize(("method", "verb"), [("PUT", "pin"), ("DELETE", "unpin")])
 def test_a_pin_is_answered_when_it_is_durable(method: str, verb: str) -> None:
     client = browser((evolve(READY, pinned=verb == "pin"),))
@@ -335,6 +450,35 @@ def test_the_history_of_starts() -> None:
     assert len(client.call("GET", HREF + "/starts?limit=1").json["starts"]) == 1
 
 
+# -- logs ---------------------------------------------------------------------------------------------------------------
+
+
+def test_the_last_lines_of_each_service() -> None:
+    client = browser((READY,))
+    exchange = client.send("GET", HREF + "/logs?lines=2", authorization="Bearer s3cret-tökén")
+    assert client.control.said == [{"lines": 2}]
+    client.control.calls[0][2].callback((LogTail("web", ("up", "GET /")), LogTail("db", ())))
+    assert exchange.response().json == {
+        "logs": [{"service": "web", "lines": ["up", "GET /"]}, {"service": "db", "lines": []}],
+    }
+
+
+def test_an_engine_that_is_away_has_no_logs_and_a_slow_one_is_not_waited_for_without_end() -> None:
+    client = browser((READY,))
+    away = client.send("GET", HREF + "/logs", authorization="Bearer s3cret-tökén")
+    client.control.calls[0][2].errback(BackendUnavailable("Docker does not answer."))
+    assert (away.response().status, away.response().json["type"]) == (503, "/problems/engine-unavailable")
+    slow = client.send("GET", HREF + "/logs", authorization="Bearer s3cret-tökén")
+    client.clock.advance(30)
+    assert (slow.response().status, slow.response().json["type"]) == (504, "/problems/engine-slow")
+
+
+@pytest.mark.parametrize("lines", ["0", "10001", "all", "9" * 5000])
+def test_a_number_of_lines_that_is_none_is_refused(lines: str) -> None:
+    response = browser((READY,)).call("GET", f"{HREF}/logs?lines={lines}")
+    assert (response.status, response.json["type"]) == (400, "/problems/invalid-lines")
+
+
 @pytest.mark.parametrize("limit", ["0", "-1", "1001", "many", "9" * 5000])
 def test_a_limit_that_is_none_is_refused(limit: str) -> None:
     response = browser().call("GET", f"{HREF}/starts?limit={limit}")
@@ -342,12 +486,5 @@ def test_a_limit_that_is_none_is_refused(limit: str) -> None:
 
 
 def test_a_manifest_that_fails_is_an_incident(clean_reactor: list[Failure]) -> None:
-    client = browser()
-
-    class Broken:
-        def starts(self, key: Key, limit: int) -> Deferred:
-            raise OSError("disk full")
-
-    object.__setattr__(client.site.resource._api, "manifest", Broken())
-    assert client.call("GET", HREF + "/starts").status == 500
+    assert browser(broken=OSError("disk full")).call("GET", HREF + "/starts").status == 500
     clean_reactor.clear()
