@@ -676,7 +676,8 @@ class BackendContract:
         assert mishap.service == "web"
         assert mishap.status != 0
         assert printed(mishap.logs, "web")[0] == "web started"
-        assert not (await self.found(harness, one))[harness.key("a")].whole
+        found = (await self.found(harness, one))[harness.key("a")]
+        assert (found.whole, found.kept, found.running) == (False, True, False)
         await self.halt(harness, one)
         assert len(one.vanished) == 1
 

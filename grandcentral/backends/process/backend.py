@@ -20,15 +20,14 @@ from ... import events
 from ...core import git
 from ...core.keys import Key
 from ...core.model import Endpoint, Found, Hook, Launch, LogTail, Usage, Version
-from ...errors import EngineRefused, EngineUnavailable, Mishap, NothingKept, ServiceExited
+from ...errors import EngineRefused, EngineUnavailable, Mishap, NothingKept
 from ...interfaces import IBackend, Report, Vanished
 from . import halting, hooks, logs, proc
 from .checkout import look_up
 from .home import Home, Record
 from .launching import Launching, commit_of
 from .ports import Ports
-from .stack import Stack
-from .watching import Process
+from .stack import Stack, adopt, gone
 
 LOGS_BOUNDED_EVERY = 0.25  # seconds; a program that prints as fast as it can writes some hundred MB in that time
 
@@ -224,34 +223,18 @@ class ProcessBackend:
         stack = self._known(home)
         if stack is None:
             return Found(home.key, generation=0, endpoint=None, running=running)
-        running = running or bool(stack.processes)  # something may have been started since
+        if any(process.running for process in stack.processes.values()):
+            running = True  # it may have been started since
         if not running:
             stack.record = stack.record.idle()
         return stack.found(running)
 
     def _known(self, home: Home) -> Stack | None:
-        """The stack in that directory; None if that is all there is of it, or not even that."""
-        return self._stacks.get(home.key) or self._adopt(home)
-
-    def _adopt(self, home: Home) -> Stack | None:
-        """A stack of an earlier gateway, watched from now on if it is whole."""
-        record = home.read()
-        if record is None or record.key != home.key:
-            return None
-        leaders = record.leaders()
-        stack = Stack(home, record if leaders else record.idle(), self._lost)
-        processes = {}
-        if record.up and leaders:
-            for name, service in stack.lasting.items():
-                processes[name] = Process.adopt(self._reactor, service.pid, service.started)
-        for name, process in processes.items():
-            if process is not None:
-                stack.watch(name, process)
-        if len(stack.processes) < len(stack.lasting) or not record.up:
-            stack.let_go()
-            stack.fault = gone(home.key)
-        self._stacks[home.key] = stack
-        return stack
+        """The stack in that directory, of an earlier gateway perhaps; None if there is no more of it than that, or not even
+        that."""
+        if home.key not in self._stacks and (stack := adopt(self._reactor, home, self._lost)) is not None:
+            self._stacks[home.key] = stack
+        return self._stacks.get(home.key)
 
     def usage(self) -> Deferred[Mapping[Key, Usage]]:
         """The size of a work tree is not told: counting it takes as long as removing it."""
@@ -305,7 +288,3 @@ class ProcessBackend:
                     logs.bound(path)
                 except OSError as error:
                     log.warn(events.LOG_UNBOUNDED, path=path, why=error.strerror)
-
-
-def gone(key: Key) -> ServiceExited:
-    return ServiceExited(f"{key} does not run any more.")

@@ -11,6 +11,7 @@ from typing import Any
 from attrs import define, evolve, field
 from twisted.internet.defer import CancelledError, Deferred
 
+from ...core.keys import Key
 from ...core.model import Endpoint, Found, Launch, LogTail, Service
 from ...errors import EngineRefused, Mishap, ServiceExited
 from . import logs, proc
@@ -159,6 +160,28 @@ class Stack:
 
     def tails(self, names: list[str], lines: int) -> tuple[LogTail, ...]:
         return tuple(LogTail(name, logs.tail(self.home.log(name), lines)) for name in names)
+
+
+def adopt(reactor: Any, home: Home, lost: Callable[[Stack, Mishap], None]) -> Stack | None:
+    """A stack of an earlier gateway, watched from now on if all of it runs; None if nothing is written down of it."""
+    record = home.read()
+    if record is None or record.key != home.key:
+        return None
+    leaders = record.leaders()
+    stack = Stack(home, record if leaders else record.idle(), lost)
+    if record.up and leaders:
+        for name, service in stack.lasting.items():
+            process = Process.adopt(reactor, service.pid, service.started)
+            if process is not None:
+                stack.watch(name, process)
+    if not record.up or len(stack.processes) < len(stack.lasting):
+        stack.let_go()
+        stack.fault = gone(home.key)
+    return stack
+
+
+def gone(key: Key) -> ServiceExited:
+    return ServiceExited(f"{key} does not run any more.")
 
 
 def how(status: int | None) -> str:

@@ -1,19 +1,8 @@
-"""The verified fake: stacks that run in no engine but on a clock, for tests of everything above a backend.
-
-It passes the contract suite of the real ones. What a service does is said by its command, so that a script is a StackSpec:
-
-    ("exit", "3")         ends with status 3 once started
-    ("once", "3")         runs; started again, it ends with status 3
-    anything else, None   runs until it is stopped or ``kill``\\ ed
-
-and a health check passes unless its test is ``("false",)``, or ``("once",)`` and the service was started again. A hook is run
-by a very small shell (``_Shell``). Each step takes ``step_seconds``.
-"""
+"""The calls of a backend, on the fake's engine."""
 
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping
-from string import Template
 
 from attrs import define, evolve, field
 from twisted.internet.defer import Deferred, succeed
@@ -21,70 +10,13 @@ from twisted.internet.interfaces import IReactorTime
 from twisted.internet.task import deferLater
 from zope.interface import implementer
 
-from ..core.keys import Key
-from ..core.model import Endpoint, Found, Hook, Launch, LogTail, MountKind, Progress, Service, Usage, Version
-from ..core.ordering import Disordered, waves
-from ..errors import EngineRefused, EngineUnavailable, HookFailed, Mishap, NothingKept, ServiceExited, ServiceUnhealthy
-from ..interfaces import IBackend, Report, Vanished
-
-IMAGE_SIZE = 1_000_000  # bytes that each version takes once it was fetched
-
-
-@define(eq=False)
-class MemoryStack:
-    """What the "engine" has of one stack."""
-
-    launch: Launch
-    endpoint: Endpoint
-    running: set[str] = field(factory=set)
-    ended: dict[str, int] = field(factory=dict)
-    lines: dict[str, list[str]] = field(factory=dict)
-    paused: bool = False
-    starting: bool = False
-    launched: bool = False  # it was whole once: it can be started again
-    watched: bool = False  # the next death in it is told
-
-    @property
-    def stopped(self) -> bool:
-        """Nothing of it runs, nor is about to."""
-        return not self.running and not self.starting
-
-    @property
-    def whole(self) -> bool:
-        lasting = {service.name for service in self.launch.spec.services if not self.launch.spec.is_task(service.name)}
-        return self.launched and lasting <= self.running
-
-
-@define(eq=False)
-class MemoryEngine:
-    """What outlives a backend, as an engine outlives a gateway.
-
-    ``peak`` is the most stacks that ever ran, or were paused, at once; ``doubled`` lists what was launched while it was still
-    there, or started again while something of it still ran, which callers must not do.
-    """
-
-    stacks: dict[Key, MemoryStack] = field(factory=dict)
-    launches: list[tuple[Key, int]] = field(factory=list)
-    restarts: list[tuple[Key, int]] = field(factory=list)
-    started: list[str] = field(factory=list)  # the services that started, in order
-    stopped: list[str] = field(factory=list)  # the services that were stopped with the stack kept, in order
-    stops: list[Key] = field(factory=list)
-    halts: list[Key] = field(factory=list)
-    hooks: list[tuple[Key, Hook]] = field(factory=list)
-    fetched: list[Key] = field(factory=list)
-    reclaims: list[frozenset[Version]] = field(factory=list)  # what each was told to keep
-    away: EngineUnavailable | None = None
-    peak: int = 0
-    doubled: list[Key] = field(factory=list)
-    memory: dict[Key, int] = field(factory=dict)  # bytes that a stack takes while it runs; set by tests
-    data: dict[Key, int] = field(factory=dict)  # what the stack's loader has loaded, 0, and whatever a test makes of it
-    kept_volumes: set[tuple[Key, str]] = field(factory=set)  # the named volumes that there are
-    files: set[tuple[Key, str, str]] = field(factory=set)  # that hooks have made: key, volume or "", path
-    images: set[Version] = field(factory=set)
-
-    def occupied(self) -> int:
-        """How many stacks there are that run, are paused, or are starting."""
-        return sum(not stack.stopped for stack in self.stacks.values())
+from ...core.keys import Key
+from ...core.model import Endpoint, Found, Hook, Launch, LogTail, Progress, Service, Usage, Version
+from ...core.ordering import Disordered, waves
+from ...errors import EngineRefused, HookFailed, Mishap, NothingKept, ServiceExited, ServiceUnhealthy
+from ...interfaces import IBackend, Report, Vanished
+from .engine import IMAGE_SIZE, MemoryEngine, MemoryStack
+from .shell import Shell
 
 
 @implementer(IBackend)
@@ -294,7 +226,7 @@ class MemoryBackend:
 
     async def _execute(self, key: Key, hook: Hook, within: float) -> None:
         self.engine.hooks.append((key, hook))
-        shell = _Shell(self.engine.files, key, self._service(key, hook))
+        shell = Shell(self.engine.files, key, self._service(key, hook))
         status = shell.run(hook.command)
         await self._step(within if status is None else None)
         self._service(key, hook)
@@ -350,43 +282,3 @@ class MemoryBackend:
 
     def _tails(self, stack: MemoryStack, lines: int) -> tuple[LogTail, ...]:
         return tuple(LogTail(service, tuple(said[-lines:])) for service, said in stack.lines.items())
-
-
-@define
-class _Shell:
-    """Runs ``echo``, ``touch FILE``, ``test -e FILE``, ``true``, ``exit N`` and ``hang``, with ``;`` between them: just what
-    tests of hooks say. Files in a named volume of the service are the volume's."""
-
-    files: set[tuple[Key, str, str]]
-    key: Key
-    service: Service
-    said: list[str] = field(factory=list)
-
-    def run(self, line: str) -> int | None:
-        """The status that it ends with; None if it hangs."""
-        status = 0
-        for command in Template(line).safe_substitute(self.service.environment).split(";"):
-            match command.split():
-                case ["echo", *words]:
-                    status = 0
-                    self.said.append(" ".join(words))
-                case ["touch", path]:
-                    status = 0
-                    self.files.add(self._place(path))
-                case ["test", "-e", path]:
-                    status = 0 if self._place(path) in self.files else 1
-                case ["true"]:
-                    status = 0
-                case ["exit", number]:
-                    return int(number)
-                case ["hang"] | ["sleep", _]:
-                    return None
-                case _:
-                    return 127
-        return status
-
-    def _place(self, path: str) -> tuple[Key, str, str]:
-        for mount in self.service.mounts:
-            if mount.kind is MountKind.VOLUME and path.startswith(f"{mount.target}/"):
-                return self.key, mount.source, path
-        return self.key, "", path
