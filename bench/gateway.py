@@ -36,7 +36,8 @@ class Gateway:
 
     def states(self) -> dict[str, str]:
         """Name of a version to its state."""
-        return {stack["name"]: stack["state"] for stack in self.ask("/api/v1/stacks")["stacks"]}
+        listed = self.ask("/api/v1/stacks")
+        return {stack["name"]: stack["state"] for stack in (*listed["stacks"], *listed["stopped"])}
 
     def stop_stack(self, app: str, name: str) -> None:
         """Returns when nothing of it runs; its data are kept."""

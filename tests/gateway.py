@@ -144,7 +144,7 @@ class GatewayProcess:
     def stacks(self) -> dict[str, dict[str, Any]]:
         """Name of the version -> what the admin listener says of its stack."""
         listed = json.loads(self.admin("/api/v1/stacks").body)
-        return {stack["name"]: stack for stack in listed["stacks"]}
+        return {stack["name"]: stack for stack in (*listed["stacks"], *listed["stopped"])}
 
     def crew(self) -> list[dict[str, Any]]:
         """What the admin listener says of the workers."""
