@@ -37,16 +37,19 @@ class Shared(Protocol):
     def open(self) -> None: ...
     def recover(self, text: str, slot: int, descriptor: int) -> None: ...
     def descriptors(self, slot: int) -> list[int]: ...
+    def own(self, slot: int) -> list[tuple[str, int]]: ...
     def close(self) -> None: ...
 
 
 @define(eq=False)
 class Slot:
-    """``member`` serves; ``successor`` was started to take its place."""
+    """``member`` serves; ``successor`` was started to take its place. While there is no member, ``lender`` accepts from its
+    sockets: the kernel goes on to give them their share of the connections."""
 
     number: int
     member: Member | None = None
     successor: Member | None = None
+    lender: Member | None = None
     deaths: int = 0  # in a row, of workers that died young
     timer: IDelayedCall | None = None  # for the next start, or until the successor must have said Hello
 
@@ -145,6 +148,7 @@ class Crew:
         self._hub.members[pid] = member
         slot.successor = member
         slot.timer = self._clock.callLater(READY_WITHIN, self._late, member)
+        self._lend()
         return member
 
     def _refill(self, slot: Slot) -> float:
@@ -171,14 +175,32 @@ class Crew:
                 slot.cancel()
             self._log.info(events.WORKER_ADOPTED, slot=slot.number, pid=member.pid)
         before, slot.member = slot.member, member
+        self._lend()
         if before is not None:
             before.retire()
 
-    def _recovered(self, member: Member, endpoint: str, descriptor: int) -> None:
+    def _recovered(self, member: Member, slot: int, endpoint: str, descriptor: int) -> None:
         if self._stopping:
             os.close(descriptor)
-        else:
-            self._sockets.recover(endpoint, member.slot, descriptor)
+            return
+        self._sockets.recover(endpoint, slot, descriptor)
+        if slot != member.slot and slot < len(self._slots):
+            self._slots[slot].lender = member
+            self._lend()
+
+    def _lend(self) -> None:
+        """Have somebody accept from the sockets of each slot that has no worker, and nobody else from those of the others."""
+        serving = [slot.member for slot in self._slots if slot.member is not None]
+        for slot in self._slots:
+            if slot.member is not None:
+                lender, slot.lender = slot.lender, None
+                if lender is not None:
+                    lender.give_back(slot.number)
+            elif serving and slot.lender not in serving:
+                lender = serving[slot.number % len(serving)]
+                for endpoint, descriptor in self._sockets.own(slot.number):
+                    slot.lender = lender
+                    lender.lend(slot.number, endpoint, descriptor)
 
     # -- workers go -------------------------------------------------------------------------------------------------------
 
@@ -206,6 +228,7 @@ class Crew:
             slot.member = None
         else:
             return
+        self._lend()
         if slot.member is None and slot.successor is None:
             if self._clock.seconds() - member.since > HEALTHY:
                 slot.deaths = 0

@@ -76,8 +76,8 @@ class Member:
 @define(eq=False)
 class Hub:
     """``greeted(member)`` is called when a worker says Hello, ``lost(member)`` when its line breaks, and
-    ``recovered(member, slot, endpoint, descriptor)`` with each socket it listens on, its own or one it was lent. Who spawns a worker adds it to ``members``; who
-    knows that it has ended calls ``gone``.
+    ``recovered(member, slot, endpoint, descriptor)`` with each socket it listens on, its own or one it was lent. Who spawns a
+    worker adds it to ``members``; who knows that it has ended calls ``gone``.
     """
 
     _clock: IReactorTime

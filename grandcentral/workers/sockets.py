@@ -48,6 +48,14 @@ class Sockets:
         """Those for one worker, in the order of the configuration; what is missing is made."""
         return [self._socket(listen, slot).fileno() for listen in self._listen.values()]
 
+    def own(self, slot: int) -> list[tuple[str, int]]:
+        """Those that no other worker accepts from: the endpoint and the descriptor of each."""
+        return [
+            (text, one.fileno())
+            for (text, whose), one in self._sockets.items()
+            if whose == slot and self._listen[text].kind == "tcp"
+        ]
+
     def close(self) -> None:
         for one in self._sockets.values():
             one.close()

@@ -19,7 +19,7 @@ from .. import __version__, events
 from ..core.counters import HttpCounters
 from ..core.keys import Key
 from .assignment import Assignment
-from .commands import Activity, Closed, Drain, Hello, Line, Listening, Retire
+from .commands import Activity, Closed, Drain, Hello, Lend, Line, Listening, Retire, TakeBack
 from .stacks import RemoteStacks
 
 BEAT = 1.0  # seconds
@@ -47,7 +47,8 @@ class Port(Protocol):
 
 @define(eq=False)
 class Worker:
-    """``ports`` accept already, in the order of ``gateway.listen``; with each comes the descriptor that it was given.
+    """``ports`` accept already, in the order of ``gateway.listen``; with each comes the descriptor that it was given, and
+    ``listen(descriptor)`` makes one more.
 
     ``connect(factory)`` begins to connect to the gateway; ``ended()`` is called when a worker that was told to retire has done
     so. For ``stop`` that is the caller's business.
@@ -58,9 +59,11 @@ class Worker:
     _stacks: RemoteStacks
     _front: Front
     _ports: Sequence[tuple[int, Port]]
+    _listen: Callable[[int], Port]
     _connect: Callable[[ClientFactory], object]
     _ended: Callable[[], None]
     _pid: int = field(factory=os.getpid)
+    _lent: dict[int, list[tuple[str, int, Port]]] = field(factory=dict, init=False)  # by slot
     _line: WorkerLine | None = field(default=None, init=False)
     _retiring: bool = field(default=False, init=False)
     _stopping: bool = field(default=False, init=False)
@@ -94,9 +97,10 @@ class Worker:
     def _stop_listening(self) -> Deferred[None]:
         """Fires when those whom the event loop has accepted by now are clients of the frontend."""
         for descriptor, port in self._ports:
-            port.stopListening()
-            os.close(descriptor)
+            _close(descriptor, port)
         self._ports = ()
+        for slot in list(self._lent):
+            self.give_back(slot)
         return deferLater(self._clock, SETTLE)
 
     def _stopped(self, _: None) -> None:
@@ -121,6 +125,9 @@ class Worker:
         )
         for endpoint, (descriptor, _) in zip(assignment.configuration.gateway.listen, self._ports, strict=False):
             line.callRemote(Listening, endpoint=endpoint, descriptor=descriptor)
+        for slot, sockets in self._lent.items():
+            for endpoint, descriptor, _ in sockets:
+                line.callRemote(Listening, endpoint=endpoint, descriptor=descriptor, slot=slot)
         self._stacks.connected(line)
         self.tell()
 
@@ -133,6 +140,18 @@ class Worker:
     def reconnect(self) -> None:
         if not self._stopping:
             self._clock.callLater(RECONNECT, self._connect, _Lines(self))
+
+    def borrow(self, slot: int, endpoint: str, descriptor: int) -> None:
+        """Accept from a socket of a slot that has no worker."""
+        if self._retiring or self._stopping:
+            os.close(descriptor)
+        else:
+            self._lent.setdefault(slot, []).append((endpoint, descriptor, self._listen(descriptor)))
+
+    def give_back(self, slot: int) -> None:
+        """It has one again."""
+        for _, descriptor, port in self._lent.pop(slot, ()):
+            _close(descriptor, port)
 
     def close(self, key: Key, generation: int) -> None:
         self._stacks.close(key, generation)
@@ -194,10 +213,25 @@ class WorkerLine(Line):
     def drain(self, key: str, generation: int) -> dict[str, Any]:
         return {"busy": self._worker.drain(Key.parse(key), generation)}
 
+    @Lend.responder
+    def lend(self, slot: int, endpoint: str, descriptor: int) -> dict[str, Any]:
+        self._worker.borrow(slot, endpoint, descriptor)
+        return {}
+
+    @TakeBack.responder
+    def take_back(self, slot: int) -> dict[str, Any]:
+        self._worker.give_back(slot)
+        return {}
+
     @Retire.responder
     def retire(self) -> dict[str, Any]:
         self._worker.retire()
         return {}
+
+
+def _close(descriptor: int, port: Port) -> None:
+    port.stopListening()
+    os.close(descriptor)
 
 
 class _Lines(ClientFactory):

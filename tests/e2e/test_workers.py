@@ -9,10 +9,12 @@ import re
 import signal
 import socket
 import subprocess
+import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
+import pytest
 from attrs import define, field
 
 from grandcentral.workers.places import alive
@@ -85,6 +87,12 @@ def pids(running: GatewayProcess) -> list[int]:
     return [worker["pid"] for worker in running.crew() if worker["state"] == "serving"]
 
 
+def two_without(running: GatewayProcess, gone: set[int]) -> bool:
+    """Whether there are two workers, and none of these among them. One look: between two of them one may die."""
+    serving = pids(running)
+    return len(serving) == 2 and not gone & set(serving)
+
+
 def clients_of(pid: int, port: int) -> set[int]:
     """The ports of the clients that are connected to this process at ``port`` (proc(5): /proc/net/tcp)."""
     inodes = set()
@@ -112,6 +120,7 @@ def test_cold_and_warm_requests_go_through_both_workers_to_one_stack(repository:
     assert (stack["requests"], stack["in_flight"]) == (60, 0)
 
 
+@pytest.mark.failure(1)
 def test_five_hundred_requests_on_a_cold_key_make_one_start(repository: Repository, serve: Serve) -> None:
     commit = repository.commit("one")
     running = serve(workers=2)
@@ -143,12 +152,57 @@ def test_a_worker_that_is_killed_takes_its_own_connections_with_it_and_nothing_e
             os.kill(before[0], signal.SIGSTOP)  # so that it takes no more while we look
             theirs = clients_of(before[0], running.port)
             os.kill(before[0], signal.SIGKILL)
-            await soon(lambda: len(pids(running)) == 2 and before[0] not in pids(running), "another worker")
+            await soon(lambda: two_without(running, {before[0]}), "another worker")
         assert {port for port, _ in under_load.failures} <= theirs, under_load.failures
 
     asyncio.run(scenario())
     assert before[1] in pids(running)
     eventually(lambda: running.stacks()[commit]["in_flight"] == 0)
+
+
+def test_newcomers_do_not_wait_for_the_replacement_of_a_worker_that_was_killed(repository: Repository, serve: Serve) -> None:
+    commit = repository.commit("one")
+    running = serve(workers=2)
+    running.get(host(commit))
+    waits: list[float] = []
+    failures: list[tuple[int, str]] = []
+
+    async def newcomer() -> None:
+        began = time.monotonic()
+        reader, writer = await asyncio.open_connection("127.0.0.1", running.port)
+        port = writer.get_extra_info("sockname")[1]
+        try:
+            writer.write(f"GET / HTTP/1.1\r\nHost: {host(commit)}\r\nConnection: close\r\n\r\n".encode())
+            assert (await asyncio.wait_for(read_response(reader), 30)).status == 200
+            waits.append(time.monotonic() - began)
+        except (OSError, asyncio.IncompleteReadError, TimeoutError, AssertionError) as error:
+            failures.append((port, repr(error)))
+        finally:
+            writer.close()
+
+    async def newcomers(tasks: list[asyncio.Task[None]]) -> None:
+        while True:
+            tasks.append(asyncio.create_task(newcomer()))
+            await asyncio.sleep(0.01)
+
+    async def scenario() -> set[int]:
+        theirs: set[int] = set()
+        tasks: list[asyncio.Task[None]] = []
+        coming = asyncio.create_task(newcomers(tasks))
+        for _ in range(3):
+            for pid in pids(running):
+                os.kill(pid, signal.SIGSTOP)  # so that it takes no more while we look
+                theirs |= clients_of(pid, running.port)
+                os.kill(pid, signal.SIGKILL)
+                await soon(lambda pid=pid: two_without(running, {pid}), "another worker")
+        coming.cancel()
+        await asyncio.gather(*tasks)
+        return theirs
+
+    theirs = asyncio.run(scenario())
+    assert {port for port, _ in failures} <= theirs, failures
+    assert len(waits) > 200
+    assert max(waits) < 0.3, sorted(waits)[-20:]
 
 
 def test_without_the_gateway_workers_serve_what_is_warm_and_hold_what_is_cold_until_the_next_one_adopts_them(
@@ -201,7 +255,7 @@ def test_sighup_brings_a_new_app_and_new_workers_and_drops_nothing(repository: R
         async with load(running, host(commit)) as under_load:
             reader, writer = await upgrade(running, host(commit))
             running.reload(running.configuration + '[apps.docs]\nhost = "docs.localhost"\nupstream = "127.0.0.1:1"\n')
-            await soon(lambda: len(pids(running)) == 2 and not set(pids(running)) & set(before), "new workers")
+            await soon(lambda: two_without(running, set(before)), "new workers")
             assert (await running.request("docs.localhost")).problem == "upstream-failed"
             writer.write(b"still there?")
             assert await reader.readexactly(12) == b"still there?"
@@ -266,6 +320,7 @@ def test_a_worker_whose_gateway_stays_away_can_be_ended(repository: Repository, 
     assert len(pids(running)) == 1
 
 
+@pytest.mark.failure(9)
 def test_a_stack_with_a_stream_on_a_worker_stays_and_sleeps_when_it_is_over(repository: Repository, serve: Serve) -> None:
     idle, streaming = repository.commit("idle"), repository.commit("streaming")
     running = serve(app='idle = "1s"', workers=2)

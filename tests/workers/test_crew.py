@@ -8,11 +8,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import Deferred, succeed
 from twisted.internet.task import Clock
 
 from grandcentral.workers import places
 from grandcentral.workers.assignment import Assignment
+from grandcentral.workers.commands import Lend, TakeBack
 from grandcentral.workers.crew import Crew
 from grandcentral.workers.hub import Hub
 from tests.stacks.world import World
@@ -29,10 +30,13 @@ class FakeSockets:
         self.opened = True
 
     def recover(self, text: str, slot: int, descriptor: int) -> None:
-        raise AssertionError("no line of this test has sockets")
+        assert (text, descriptor) == ("tcp:80", 1000 + slot)
 
     def descriptors(self, slot: int) -> list[int]:
         return []
+
+    def own(self, slot: int) -> list[tuple[str, int]]:
+        return [("tcp:80", 1000 + slot)]
 
     def close(self) -> None:
         self.closed = True
@@ -43,15 +47,24 @@ class FakeLine:
 
     def __init__(self) -> None:
         self.told: list[str] = []
+        self.lent: set[int] = set()  # slots
 
-    def callRemote(self, command: Any, **arguments: Any) -> None:
-        self.told.append(command.__name__)
+    def callRemote(self, command: Any, **arguments: Any) -> Deferred[dict[str, Any]]:
+        if command is Lend:
+            assert arguments["descriptor"] == 1000 + arguments["slot"]
+            self.lent.add(arguments["slot"])
+        elif command is TakeBack:
+            self.lent.remove(arguments["slot"])
+        else:
+            self.told.append(command.__name__)
+        return succeed({})
 
 
 class Machine:
     """Processes by number. ``say_hello`` is what a worker does when it is up."""
 
-    def __init__(self, state: Path) -> None:
+    def __init__(self, state: Path, workers: int = 2) -> None:
+        self.workers = workers
         self.state, self.clock, self.sockets = state, Clock(), FakeSockets()
         self.processes: dict[int, tuple[int, str]] = {}  # pid -> slot and digest
         self.signals: list[tuple[int, int]] = []
@@ -66,7 +79,11 @@ class Machine:
         self.crew = Crew(self.clock, self.hub, self.sockets, self.spawn, self.assignment, self.state, self.kill, self.alive)
 
     def assignment(self, slot: int) -> Assignment:
-        return Assignment(slot, 2, self.configuration)
+        return Assignment(slot, self.workers, self.configuration)
+
+    def lent(self) -> dict[int, set[int]]:
+        """Process id -> the slots whose sockets it accepts from besides its own."""
+        return {pid: line.lent for pid, line in self.lines.items() if pid in self.processes and line.lent}
 
     def spawn(self, assignment: Assignment, descriptors: Sequence[int], ended: Callable[[int], None]) -> int:
         if self.failure is not None:
@@ -275,6 +292,76 @@ def test_a_line_that_breaks_is_no_death_as_long_as_the_process_lives(machine: Ma
     machine.pass_time(0.5)
     assert 100 not in machine.hub.members
     assert len(machine.processes) == 2
+
+
+def test_the_sockets_of_a_worker_that_died_are_lent_to_another_until_it_is_replaced(machine: Machine) -> None:
+    machine.up()
+    assert machine.lent() == {}
+    machine.die(100)
+    assert machine.lent() == {101: {0}}
+    machine.pass_time(0.2)
+    assert machine.lent() == {101: {0}}
+    machine.say_hello(102)
+    assert machine.lent() == {}
+
+
+def test_a_lender_that_dies_or_retires_hands_on_what_it_was_lent(tmp_path: Path) -> None:
+    machine = Machine(tmp_path, workers=3)
+    machine.up()
+    machine.die(101)
+    [(lender, slots)] = machine.lent().items()
+    assert slots == {1}
+    machine.die(lender)
+    [other] = {100, 101, 102} - {101, lender}
+    assert machine.lent() == {other: {1, machine.hub.members[other].slot ^ 2}}
+    machine.pass_time(0.2)
+    machine.die(other)
+    assert machine.lent() == {}
+    machine.pass_time(0.3)
+    first, *rest = sorted(machine.processes)
+    machine.say_hello(first)
+    own = machine.processes[first][0]
+    assert machine.lent() == {first: {0, 1, 2} - {own}}
+    for pid in rest:
+        machine.say_hello(pid)
+    assert machine.lent() == {}
+    for call in machine.clock.getDelayedCalls():
+        call.cancel()
+
+
+def test_a_lender_that_is_replaced_hands_it_on_before_it_retires(machine: Machine) -> None:
+    machine.up()
+    machine.die(100)
+    machine.failure = OSError("no more processes")
+    machine.configuration = configuration("https://{host}")
+    machine.pass_time(0.2)
+    assert machine.lent() == {101: {0}}
+    machine.failure = None
+    machine.crew.roll()
+    successors = [pid for pid, (slot, _) in machine.processes.items() if slot == 1 and pid != 101]
+    machine.say_hello(successors[0])
+    assert machine.lent()[successors[0]] == {0}
+    assert machine.lines[101].told == ["Retire"]
+
+
+def test_the_next_gateway_hears_of_a_loan_and_takes_it_back_when_there_is_a_worker(machine: Machine) -> None:
+    machine.up()
+    machine.die(100)
+    for call in machine.clock.getDelayedCalls():  # the first gateway is killed
+        call.cancel()
+    held = places.share(places.slot_lock(machine.state, 1))
+    assert held
+    machine.gateway()
+    machine.start()
+    machine.say_hello(101)
+    machine.lines[101].lent.add(0)
+    machine.hub.recovered(machine.hub.members[101], 1, "tcp:80", 1001)
+    machine.hub.recovered(machine.hub.members[101], 0, "tcp:80", 1000)
+    machine.pass_time(0.2)
+    [newest] = set(machine.processes) - {101}
+    assert machine.lent() == {101: {0}}
+    machine.say_hello(newest)
+    assert machine.lent() == {}
 
 
 def test_in_the_end_all_are_told_and_those_that_take_too_long_are_killed(machine: Machine) -> None:
