@@ -5,14 +5,13 @@ from __future__ import annotations
 import os
 import sys
 from argparse import ArgumentParser, Namespace, RawDescriptionHelpFormatter
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from difflib import get_close_matches
-
-from attrs import frozen
 
 from . import __version__, config, reactors
 from .core.problems import Invalid
 from .options import WHERE, configured, find
+from .verbs import VERBS, Command
 
 ABOUT = "Every version has a URL; the first request boots it; idle puts it to sleep."
 
@@ -21,22 +20,16 @@ examples:
   grandcentral check                             is the configuration right?
   grandcentral run                               start the gateway; Ctrl-C ends it
   grandcentral run --config ~/review.toml        the same with another configuration
+  grandcentral ps                                what runs, and what sleeps
+  grandcentral pin shop/db139cf --until 2d       keep a stack awake over the demonstration
 
 As a daemon, with twistd's own options: twistd grandcentral --config FILE
 """
 
 
-@frozen
-class Command:
-    """``run`` gets the parsed arguments and returns the exit status."""
-
-    summary: str
-    about: str
-    run: Callable[[Namespace], int]
-
-
 def main(arguments: Sequence[str] | None = None) -> int:
-    """The console script. Exit status: 0 done; 1 it did not work, and why is on standard error; 2 it was not understood."""
+    """The console script. Exit status: 0 done; 1 it did not work, and why is on standard error; 2 it was not understood; 3 it
+    goes on, and the wait was over."""
     given = list(sys.argv[1:] if arguments is None else arguments)
     parser = _parser()
     command = next((word for word in given if not word.startswith("-")), None)
@@ -59,8 +52,7 @@ def _parser() -> ArgumentParser:
     for name, command in COMMANDS.items():
         one = commands.add_parser(name, help=command.summary, description=command.about)
         one.add_argument("-c", "--config", metavar="FILE", help=f"the configuration (default: {WHERE})")
-        if name == "run":
-            one.add_argument("--reactor", metavar="NAME", help="a reactor that twistd knows (default: uvloop, if it is there)")
+        command.arguments(one)
     return parser
 
 
@@ -81,6 +73,10 @@ def _run(arguments: Namespace) -> int:
     sys.argv = ["grandcentral", *reactor, "--nodaemon", "--pidfile=", "grandcentral", "--config", str(path)]
     twistd.run()
     return 0
+
+
+def _reactor(parser: ArgumentParser) -> None:
+    parser.add_argument("--reactor", metavar="NAME", help="a reactor that twistd knows (default: uvloop, if it is there)")
 
 
 def _check(arguments: Namespace) -> int:
@@ -105,6 +101,7 @@ COMMANDS = {
         "start the gateway and stay in the foreground",
         "Starts the gateway in the foreground. It logs to standard output; Ctrl-C, or SIGTERM, ends it. Stacks go on running.",
         _run,
+        _reactor,
     ),
     "check": Command(
         "say what is wrong with the configuration, or what it amounts to",
@@ -112,4 +109,5 @@ COMMANDS = {
         "the configuration with all its defaults. Nothing is started.",
         _check,
     ),
+    **VERBS,
 }

@@ -17,6 +17,7 @@ from .core.problems import Invalid, Problem
 from .observe.logs import observer
 
 VARIABLE = "GRANDCENTRAL_CONFIG"
+ADMIN_URL = "GRANDCENTRAL_ADMIN_URL"  # for the commands that ask a gateway that runs
 HERE = Path("grandcentral.toml")
 SYSTEM = Path("/etc/grandcentral/grandcentral.toml")
 
@@ -56,7 +57,12 @@ def configured(given: str | None, environ: Mapping[str, str]) -> config.Configur
     :param given: the file that was named on the command line, if one was.
     :raises Invalid: with all that is wrong with it, or that there is none.
     """
-    return config.load(find(given, environ), {name: value for name, value in environ.items() if name != VARIABLE})
+    return config.load(find(given, environ), settings(environ))
+
+
+def settings(environ: Mapping[str, str]) -> dict[str, str]:
+    """The environment without our own variables that are no settings of the gateway."""
+    return {name: value for name, value in environ.items() if name not in (VARIABLE, ADMIN_URL)}
 
 
 def find(given: str | None, environ: Mapping[str, str]) -> Path:

@@ -31,6 +31,7 @@ RINGS: dict[str, int] = {
     "admin": 3,
     "backends": 3,
     "frontends": 3,
+    "machine": 3,
     "manifests": 3,
     "observe": 3,
     "probes": 3,
@@ -42,7 +43,9 @@ RINGS: dict[str, int] = {
     "notify": 4,
     "options": 4,
     "reactors": 4,
+    "remote": 4,
     "service": 4,
+    "verbs": 4,
 }
 ANYBODY_MAY_IMPORT = {"grandcentral"}  # the package itself: __version__
 

@@ -2,6 +2,6 @@
 
 from .configuration import Admin, Configuration, Docker, Gateway, Log, Registry, Webhooks
 from .effective import effective
-from .loading import load
+from .loading import load, load_admin
 
-__all__ = ["Admin", "Configuration", "Docker", "Gateway", "Log", "Registry", "Webhooks", "effective", "load"]
+__all__ = ["Admin", "Configuration", "Docker", "Gateway", "Log", "Registry", "Webhooks", "effective", "load", "load_admin"]

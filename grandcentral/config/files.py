@@ -42,10 +42,10 @@ def is_repository(path: Path) -> bool:
         raise ValueError(f"{path} cannot be read: {error.strerror or error}") from None
 
 
-def is_cgroup(path: Path) -> bool:
-    """Whether it is the directory of a control group: of version 1 or 2, both have the list of processes (cgroups(7))."""
+def is_memory_cgroup(path: Path) -> bool:
+    """Whether it is the directory of a control group that accounts for memory, in either version (Linux)."""
     try:
-        return (path / "cgroup.procs").is_file()
+        return (path / "cgroup.procs").is_file() and (path / "memory.stat").is_file()
     except OSError:
         return False
 

@@ -15,11 +15,11 @@ from ..core.problems import Invalid, Problem
 from ..core.routing import conflicts
 from . import apps, endpoints, files, sleeping
 from .configuration import Admin, Configuration, Docker, Gateway, Log, Registry, Webhooks
-from .environment import overridden
+from .environment import PREFIX, overridden
 from .findings import Findings, lines
 from .kinds import Surroundings
 from .reading import Reading, Section
-from .schema import REGISTRY_NAME
+from .schema import ADMIN, REGISTRY_NAME
 
 _ENGINE = "unix:///var/run/docker.sock"
 
@@ -33,13 +33,32 @@ def load(
     :param root: whether the gateway runs as root; None: as this process does.
     :raises Invalid: with every problem that there is, and the warnings.
     """
+    document, findings = _read(path)
+    return examine(document, findings, path, environ, os.geteuid() == 0 if root is None else root, makers or apps.Makers())
+
+
+def load_admin(path: Path | None, environ: Mapping[str, str]) -> Admin:
+    """As ``load``, of the ``[admin]`` table alone: for whoever asks a gateway that runs, whatever is wrong with the rest.
+
+    :param path: None: only what the environment says.
+    """
+    document, findings = _read(path) if path else ({}, Findings(ADMIN.name))
+    given = {name: value for name, value in environ.items() if name.startswith(f"{PREFIX}{ADMIN.name}_".upper())}
+    table = overridden({ADMIN.name: document.get(ADMIN.name, {})}, given, findings)[ADMIN.name]
+    surroundings = Surroundings(path.absolute().parent if path else Path.cwd(), _home(environ))
+    section = Reading(findings, surroundings).section((ADMIN.name,), ADMIN.settings, table, ADMIN.later)
+    admin = Admin(section["listen"], _secret(section, "token", findings, path or Path()))
+    if findings.fatal:
+        raise Invalid(findings.all)
+    return admin
+
+
+def _read(path: Path) -> tuple[dict[str, object], Findings]:
     try:
         text = files.read_text(path)
     except ValueError as error:
         raise Invalid([Problem(str(path), str(error).removeprefix(f"{path} "))]) from None
-    document = parse(text, str(path))
-    findings = Findings(str(path), lines(text))
-    return examine(document, findings, path, environ, os.geteuid() == 0 if root is None else root, makers or apps.Makers())
+    return parse(text, str(path)), Findings(str(path), lines(text))
 
 
 def parse(text: str, file: str) -> dict[str, object]:
@@ -59,7 +78,7 @@ def examine(
     document: Mapping[str, object], findings: Findings, path: Path, environ: Mapping[str, str], root: bool, makers: apps.Makers
 ) -> Configuration:
     """As ``load``, of what has been read already."""
-    home = Path(environ["HOME"]) if environ.get("HOME") else None
+    home = _home(environ)
     surroundings = Surroundings(path.absolute().parent, home)
     sections = Reading(findings, surroundings).document(overridden(document, environ, findings))
     tables = {name: section for name, section in sections.items() if isinstance(section, Section)}
@@ -101,6 +120,10 @@ def examine(
 # -- defaults that follow from something --------------------------------------------------------------------------------
 
 
+def _home(environ: Mapping[str, str]) -> Path | None:
+    return Path(environ["HOME"]) if environ.get("HOME") else None
+
+
 def _state(environ: Mapping[str, str], home: Path | None, root: bool) -> Path | None:
     if root:
         return Path("/var/lib/grandcentral")
@@ -127,10 +150,11 @@ def _check_listeners(tables: Mapping[str, Section], findings: Findings) -> None:
 
 def _check_pressure(limits: Section, findings: Findings) -> None:
     group, wanted = limits["memory_cgroup"], limits["memory_min_free"]
-    if group is not None and not files.is_cgroup(Path(group)):
+    if group is not None and not files.is_memory_cgroup(Path(group)):
         findings.wrong(
             ("limits", "memory_cgroup"),
-            f"{group} is not the directory of a control group on this machine: write one below /sys/fs/cgroup",
+            f"{group} is not the directory of a control group of this machine that accounts for memory: write one below "
+            "/sys/fs/cgroup",
         )
     if group is not None and not wanted:
         findings.doubtful(("limits", "memory_cgroup"), "is of no use, for memory is not looked at: add memory_min_free")

@@ -6,15 +6,21 @@ from pathlib import Path
 
 import pytest
 
-from grandcentral.config.files import is_cgroup, memory
+from grandcentral.config.files import is_memory_cgroup, memory
 from grandcentral.core.model import Limits
 
 from .support import DOCS, configure, problems
 
 
+def account(directory: Path) -> None:
+    """Make it look like a control group's that accounts for memory."""
+    (directory / "cgroup.procs").touch()
+    (directory / "memory.stat").touch()
+
+
 def test_every_limit(place: Path) -> None:
     (place / "group").mkdir()
-    (place / "group/cgroup.procs").touch()
+    account(place / "group")
     limits = """
 max_stacks = 5
 min_uptime = "1m"
@@ -48,7 +54,7 @@ disk_min_free = "10GB"
         ('disk_min_free = "10 gigs"', 'disk_min_free: "10 gigs" is not a size'),
         (
             'memory_cgroup = "src"',
-            "memory_cgroup: src is not the directory of a control group on this machine: write one below",
+            "memory_cgroup: src is not the directory of a control group of this machine",
         ),
         ("memory_cgroup = 3", "memory_cgroup: must be a string, not a number"),
         ('max_lease = "never"', 'max_lease: "never" is not a duration'),
@@ -65,18 +71,18 @@ def test_nothing_is_looked_at_with_0(place: Path) -> None:
 
 
 def test_a_group_whose_memory_is_not_looked_at_is_a_warning(place: Path) -> None:
-    (place / "cgroup.procs").touch()
+    account(place)
     assert problems(place, f'[limits]\nmemory_cgroup = "."\n{DOCS}') == [
         "gateway.toml:2: limits.memory_cgroup: warning: is of no use, for memory is not looked at: add memory_min_free"
     ]
 
 
 def test_the_control_group_of_this_machine_is_one() -> None:
+    assert not is_memory_cgroup(Path("/nowhere"))
     groups = [path for path in (Path("/sys/fs/cgroup"), Path("/sys/fs/cgroup/memory")) if path.is_dir()]
     if not groups:
         pytest.skip("no control groups are mounted here")
-    assert any(map(is_cgroup, groups))
-    assert not is_cgroup(Path("/nowhere"))
+    assert any(map(is_memory_cgroup, groups))
 
 
 @pytest.mark.parametrize(("text", "rate"), [("2", 2.0), ("0.5", 0.5)])
