@@ -12,24 +12,28 @@ from typing import Any
 from attrs import define, field, frozen
 from twisted.internet.defer import Deferred
 
-from . import __version__
+from . import __version__, frontdoor
 from .admin import AdminSite
+from .admin.webhooks import Webhooks
 from .backends.docker import DockerBackend
 from .backends.process import ProcessBackend
 from .backends.static import StaticBackend
 from .config import Configuration
 from .core import leases
 from .core.keys import Key
-from .core.model import App, Endpoint, IdlePolicy
+from .core.model import App, Endpoint
 from .core.routing import Routes, host_for
-from .frontdoor import MonotonicClock, http_frontend, http_settings, judges
+from .frontdoor import MonotonicClock, http_frontend
 from .frontends.http import HttpFrontend
 from .interfaces import IBackend, IManifest, IVersions
+from .machine import LinuxMachine
 from .manifests.sqlite import SqliteManifest
 from .observe.metrics import MEDIA_TYPE, Facts, exposition
 from .probes import SocketProber
 from .stacks.janitor import Janitor
+from .stacks.prewarming import Prewarming
 from .stacks.table import StackTable
+from .stacks.warmth import Warmth
 from .versions.credentials import Credentials, DockerConfig, docker_config_path, login
 from .versions.git import GitVersions
 from .versions.registry import RegistryVersions
@@ -56,9 +60,12 @@ class Parts:
     configuration: Configuration
     clock: MonotonicClock
     manifest: IManifest
+    machine: LinuxMachine
     backends: Backends
     table: StackTable
     janitor: Janitor
+    warmth: Warmth
+    prewarming: Prewarming
     frontend: HttpFrontend | None = field(init=False, default=None)
     workers: Crowd | None = field(init=False, default=None)
     admin: AdminSite = field(init=False)
@@ -66,11 +73,9 @@ class Parts:
     def reconfigure(self, configuration: Configuration) -> Deferred[None]:
         """Go on with another configuration; fires when what is new of it has been opened."""
         before, self.configuration = self.configuration, configuration
-        self.janitor.policies, self.janitor.limits = _policies(configuration), configuration.limits
+        self.machine.bound_by(configuration.limits.memory_cgroup)
         if self.frontend is not None:
-            self.frontend.routes, self.frontend.settings = Routes(configuration.apps), http_settings(configuration)
-            self.frontend.judges = judges(configuration)
-            self.frontend.known.clear()
+            frontdoor.reconfigure(self.frontend, self.clock, before, configuration)
         known = dict(self.table.versions) if before.registries == configuration.registries else {}
         unchanged = {app.name for app in before.apps} & {app.name for app in configuration.apps if app in before.apps}
         versions = {name: one for name, one in known.items() if name in unchanged}
@@ -82,7 +87,7 @@ class Parts:
         )
         if self.workers is not None:
             self.workers.crew.roll()
-        return Deferred.fromCoroutine(done)
+        return Deferred.fromCoroutine(done).addCallback(lambda _: self.warmth.look())
 
 
 def assemble(reactor: Any, configuration: Configuration, secret: bytes, log_file: str | None = None) -> Parts:
@@ -90,11 +95,15 @@ def assemble(reactor: Any, configuration: Configuration, secret: bytes, log_file
     if that is a file."""
     clock = MonotonicClock(reactor)
     manifest = SqliteManifest(reactor, configuration.gateway.state / "manifest.sqlite")
+    machine = LinuxMachine([configuration.gateway.state], configuration.limits.memory_cgroup)
     backends = Backends(reactor, configuration)
 
     def address(key: Key) -> tuple[str, str]:
         host = host_for(parts.table.apps[key.app], key)
         return host, parts.configuration.gateway.url_of(host)
+
+    def url(key: Key) -> str | None:
+        return address(key)[1] if key.app in parts.table.apps else None
 
     table = StackTable(
         clock=clock,
@@ -104,12 +113,15 @@ def assemble(reactor: Any, configuration: Configuration, secret: bytes, log_file
         versions=_all_versions(reactor, configuration, manifest),
         prober=SocketProber(reactor),
         manifest=manifest,
+        machine=machine,
         address=address,
         token=partial(leases.token, secret),
         limits=configuration.limits,
     )
-    janitor = Janitor(clock, table, _policies(configuration), configuration.limits)
-    parts = Parts(reactor, configuration, clock, manifest, backends, table, janitor)
+    janitor = Janitor(clock, time.time, table)
+    warmth = Warmth(clock, table)
+    prewarming = Prewarming(clock, table, warmth.look)
+    parts = Parts(reactor, configuration, clock, manifest, machine, backends, table, janitor, warmth, prewarming)
     count = configuration.gateway.workers_on(len(os.sched_getaffinity(0)))
     if count:
         parts.workers = _crowd(parts, count, secret, log_file)
@@ -125,6 +137,8 @@ def assemble(reactor: Any, configuration: Configuration, secret: bytes, log_file
         clock=clock,
         workers=parts.workers.crew.seen if parts.workers else list,
         metrics=lambda: (exposition(_facts(parts)), MEDIA_TYPE),
+        url=url,
+        webhooks=Webhooks(lambda: parts.configuration.webhooks.secret, prewarming.pushed),
     )
     return parts
 
@@ -161,10 +175,6 @@ def _crowd(parts: Parts, count: int, secret: bytes, log_file: str | None) -> Cro
         gateway.state,
     )
     return Crowd(hub, crew)
-
-
-def _policies(configuration: Configuration) -> dict[str, IdlePolicy]:
-    return {app.name: app.idle for app in configuration.apps if app.upstream is None}
 
 
 class Backends:

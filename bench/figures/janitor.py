@@ -28,6 +28,7 @@ from grandcentral.backends.memory import MemoryBackend
 from grandcentral.core.keys import Key
 from grandcentral.core.model import App, Endpoint, IdlePolicy, Limits, ReadyPolicy, Service, StackSpec, Version
 from grandcentral.interfaces import IProber, IVersions
+from grandcentral.machine.fake import FakeMachine
 from grandcentral.manifests.sqlite import SqliteManifest
 from grandcentral.stacks.janitor import Janitor
 from grandcentral.stacks.table import StackTable
@@ -125,11 +126,12 @@ async def measure(reactor: Any, known: int, running: int, sleepers: int, ticks: 
             versions={"app": AnyVersion()},
             prober=Prober(),
             manifest=manifest,
+            machine=FakeMachine(),
             address=lambda key: (f"{key.name}.test", f"http://{key.name}.test/"),
             token=str,
             limits=limits,
         )
-        janitor = Janitor(reactor, table, {"app": IDLE}, limits)
+        janitor = Janitor(reactor, time.time, table)
         tracemalloc.start()
         empty = _allocated()
         await table.open()

@@ -49,7 +49,7 @@ class Hours:
         return any(first <= since < last for first, last in self.spans)
 
     def next_open(self, wall: float) -> float:
-        """The first instant from ``wall`` on that is within them: ``wall`` itself, or a whole second. Seconds since the epoch."""
+        """The first instant from ``wall`` on that is within them: ``wall`` itself, or a whole second."""
         if self.open(wall):
             return wall
         now = ceil(wall)  # nothing begins within a second

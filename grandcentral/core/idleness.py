@@ -1,10 +1,14 @@
-"""What to do about stacks that nobody uses. Idle is three facts: nothing in flight, no stream that counts, and since when."""
+"""What to do about stacks that nobody uses. Idle is three facts: nothing in flight, no stream that counts, and since when.
+
+Sleep has depths: paused, stopped, removed. Each is reached after so many idle seconds of an app's IdlePolicy.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from operator import itemgetter
 
-from attrs import frozen
+from attrs import evolve, frozen
 
 from .keys import Key
 from .lifecycle import State
@@ -21,27 +25,55 @@ class Pause:
 
 @frozen
 class Stop:
-    """Stop this generation, if it is still idle then."""
+    """Stop this generation, if it is still idle then. What it has stored stays."""
 
     key: Key
     generation: int
 
 
-Step = Pause | Stop
+@frozen
+class Remove:
+    """Remove what is kept of this stopped generation, if nobody wants it by then."""
 
-LEAVING = frozenset({State.STOPPING.value, State.FAILING.value, State.DRAINING.value})
+    key: Key
+    generation: int
+
+
+Step = Pause | Stop | Remove
+
+HOLDING = frozenset(state.value for state in State if state.holds_slot)
+"""States of stacks that hold a slot."""
+
+LEAVING = frozenset(state.value for state in (State.STOPPING, State.FAILING, State.DRAINING, State.SAVING, State.CLOSING))
 """States of stacks that hold a slot still and are about to give it back."""
 
+STOPPED = "stopped"
+"""What the snapshot of a stack says that does not run, and of which something is kept."""
 
-def busy(now: float, stack: StackSnapshot, limits: Limits) -> bool:
+AFTER_HOURS = 300.0  # idle seconds after which a stack is stopped outside the opening hours of its app
+
+_SETTLED = frozenset({State.READY.value, State.PAUSED.value})
+
+
+def busy(now: float, stack: StackSnapshot, limits: Limits, max_age: float | None = None) -> bool:
     """Whether somebody uses it: requests in flight or held, or a stream that was not silent for too long.
 
     A stream is in flight too; past ``limits.max_stream_idle`` of silence streams are no longer counted as use, so that a
-    forgotten tab cannot hold a stack for ever.
+    forgotten tab cannot hold a stack for ever. None is counted for a stack that has been up for more than ``max_age`` seconds.
     """
     if stack.waiting or stack.in_flight > stack.streams:
         return True
-    return stack.streams > 0 and now - stack.last_byte < limits.max_stream_idle
+    return stack.streams > 0 and now - stack.last_byte < limits.max_stream_idle and not outlived(now, stack, max_age)
+
+
+def outlived(now: float, stack: StackSnapshot, max_age: float | None) -> bool:
+    """Whether it has been up for longer than it should."""
+    return max_age is not None and stack.ready_since is not None and now - stack.ready_since > max_age
+
+
+def may_sleep(now: float, stack: StackSnapshot, limits: Limits, max_age: float | None = None) -> bool:
+    """Whether it runs, or is paused, and nothing speaks for it: nobody uses it, no pin, and nobody asked to let it be."""
+    return stack.state in _SETTLED and not stack.pinned and stack.keep_until <= now and not busy(now, stack, limits, max_age)
 
 
 def last_use(stack: StackSnapshot) -> float:
@@ -49,28 +81,51 @@ def last_use(stack: StackSnapshot) -> float:
     return max(stack.last_used, stack.last_byte, stack.ready_since or 0.0)
 
 
+def after_hours(policy: IdlePolicy) -> IdlePolicy:
+    """What holds of an app outside its opening hours: it is stopped instead of paused, and soon."""
+    return evolve(policy, stop=min(s for s in (policy.pause, policy.stop, AFTER_HOURS) if s is not None))
+
+
 def plan(now: float, stacks: Iterable[StackSnapshot], policies: Mapping[str, IdlePolicy], limits: Limits) -> tuple[Step, ...]:
     """What the janitor should do at ``now``, the least recently used first.
+
+    Above ``limits.max_stacks`` (adopted by a gateway that has become smaller) the least recently used are stopped however
+    recently that was, warm ones last.
 
     :param policies: by app name; a stack of an app without one (a fixed upstream) is left alone.
     """
     held = 0
-    idle: list[StackSnapshot] = []
+    steps: dict[Key, tuple[float, Step]] = {}
+    spare: list[StackSnapshot] = []  # could be stopped as well
     for stack in stacks:
-        if stack.key.app not in policies:
+        policy = policies.get(stack.key.app)
+        if policy is None:
             continue
-        held += State(stack.state).holds_slot and stack.state not in LEAVING
-        if stack.state in ("ready", "paused") and not stack.pinned and not busy(now, stack, limits):
-            idle.append(stack)
-    idle.sort(key=last_use)
-    over = max(0, held - limits.max_stacks)  # adopted over the cap: paid back here
-    steps: list[Step] = []
-    for stack in idle:
-        policy = policies[stack.key.app]
-        unused = now - last_use(stack)
-        if over > 0 or (policy.stop is not None and unused >= policy.stop):
-            steps.append(Stop(stack.key, stack.generation))
-            over -= 1
-        elif stack.state == "ready" and policy.pause is not None and unused >= policy.pause:
-            steps.append(Pause(stack.key, stack.generation))
-    return tuple(steps)
+        held += stack.state in HOLDING and stack.state not in LEAVING
+        step = _due(now, stack, policy, limits)
+        if step is not None:
+            steps[stack.key] = last_use(stack), step
+        if isinstance(step, Stop):
+            held -= 1
+        elif may_sleep(now, stack, limits):
+            spare.append(stack)
+    over = max(0, held - limits.max_stacks)
+    spare.sort(key=lambda stack: (stack.warm, last_use(stack)))
+    steps.update({stack.key: (last_use(stack), Stop(stack.key, stack.generation)) for stack in spare[:over]})
+    return tuple(step for _, step in sorted(steps.values(), key=itemgetter(0)))
+
+
+def _due(now: float, stack: StackSnapshot, policy: IdlePolicy, limits: Limits) -> Step | None:
+    """What its own policy says of one stack. A warm one is paused where others are stopped, and never removed."""
+    unused = now - last_use(stack)
+    if stack.state == STOPPED:
+        old = policy.remove is not None and unused >= policy.remove
+        return Remove(stack.key, stack.generation) if old and not (stack.pinned or stack.warm) else None
+    if not may_sleep(now, stack, limits, policy.max_age):
+        return None
+    stop = policy.stop is not None and unused >= policy.stop
+    if outlived(now, stack, policy.max_age) or (stop and not stack.warm):
+        return Stop(stack.key, stack.generation)
+    if stack.state == State.READY.value and (stop or (policy.pause is not None and unused >= policy.pause)):
+        return Pause(stack.key, stack.generation)
+    return None

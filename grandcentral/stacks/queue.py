@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from itertools import islice
+from itertools import islice, takewhile
 
 from attrs import define, field
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from twisted.logger import Logger
 
 from .. import events
-from ..core.admission import RECHECK, EvictFirst, Refuse, slot
+from ..core.admission import RECHECK, EvictFirst, Grant, Newcomer, Refuse, slot
 from ..core.keys import Key
 from ..core.lifecycle import Event
 from ..core.model import Limits, StackSnapshot
 from ..errors import AtCapacity
+from .ledger import Ledger
 from .stack import Stack
 
 
@@ -27,13 +28,19 @@ class SlotQueue:
     _taken: Callable[[], int]
     _holders: Callable[[], list[StackSnapshot]]
     _stop: Callable[[Key], None]
+    _ledger: Ledger
     _queue: dict[Stack, float] = field(factory=dict, init=False)  # ordered: stack -> until when it waits
     _recheck: IDelayedCall | None = field(default=None, init=False)
     _looking: bool = field(default=False, init=False)
     _log = Logger(namespace="grandcentral.stacks")
 
+    def __len__(self) -> int:
+        return len(self._queue)
+
     def join(self, stack: Stack) -> None:
         self._queue[stack] = self._clock.seconds() + self.limits.queue_timeout
+        if self.limits.memory_min_free:
+            self._ledger.expect(stack)
         self.look()
 
     def leave(self, stack: Stack) -> None:
@@ -57,32 +64,47 @@ class SlotQueue:
             return
         self._looking = True
         try:
-            while self._serve_next():
+            while self._queue and self._serve():
                 pass
         finally:
             self._looking = False
         if self._queue and (self._recheck is None or not self._recheck.active()):
             self._recheck = self._clock.callLater(RECHECK, self.look)
 
-    def _serve_next(self) -> bool:
-        """Serve one of the queue. False when there is nothing to do at present."""
-        if self._queue and self._taken() < self.limits.max_stacks:  # no need to look at each of them
-            stack = next(iter(self._queue))
-            self.leave(stack)
-            stack.handle(Event.SLOT_GRANTED)
+    def _serve(self) -> bool:
+        """Serve those who wait, one step further. False when there is nothing to do at present."""
+        limits = self.limits
+        if not (limits.max_starting or limits.memory_min_free) and self._taken() < limits.max_stacks:
+            self._grant()  # no need to look at each of those that run
             return True
-        now = self._clock.seconds()
-        holders = self._holders()
-        # Of those behind, none was there earlier, and each holder can make way for one: a long queue costs no more to look at.
-        for ahead, (stack, until) in islice(enumerate(self._queue.items()), len(holders) + 1):
-            verdict = slot(now, holders, ahead, self.limits)
-            if isinstance(verdict, EvictFirst):
-                self._log.info(events.STACK_GIVES_WAY, key=verdict.victim, to=stack.key)
-                self._stop(verdict.victim)
+        now, holders = self._clock.seconds(), self._holders()
+        accounts = self._ledger.accounts() if limits.memory_min_free else None
+        # Each holder can make way for one, and slots that are free are given out first: a long queue costs no more to look at.
+        newcomers = [Newcomer(one.key.app, one.version) for one in islice(self._queue, len(holders) + 1)]
+        verdict = slot(now, holders, newcomers, limits, accounts)
+        match verdict:
+            case Grant():
+                self._grant()
                 return True
-            why = verdict.why if isinstance(verdict, Refuse) else "none of them can give way yet" if now >= until else None
-            if why is not None:
-                self.leave(stack)
-                stack.handle(Event.SLOT_REFUSED, AtCapacity(self.limits.max_stacks, why, retry_after=10))
+            case EvictFirst(victim):
+                self._log.info(events.STACK_GIVES_WAY, key=victim, to=next(iter(self._queue)).key)
+                self._stop(victim)
                 return True
-        return False
+            case Refuse(why):
+                self._refuse(list(self._queue), why)  # none of them is better off
+                return True
+        late = [stack for stack, _ in takewhile(lambda waiting: waiting[1] <= now, self._queue.items())]
+        self._refuse(late, verdict.why)
+        return bool(late)
+
+    def _grant(self) -> None:
+        stack = next(iter(self._queue))
+        self.leave(stack)
+        self._ledger.starts(stack.key)
+        stack.handle(Event.SLOT_GRANTED)
+
+    def _refuse(self, stacks: list[Stack], why: str) -> None:
+        """Send the first of the queue away."""
+        for place, stack in enumerate(stacks, 1):
+            if self._queue.pop(stack, None) is not None:  # what one is told may make another leave
+                stack.handle(Event.SLOT_REFUSED, AtCapacity(self.limits.max_stacks, why, place, retry_after=10))

@@ -44,10 +44,11 @@ from ..errors import (
     StartTimeout,
     TooManyWaiting,
 )
-from ..interfaces import IBackend, IManifest, IProber, ISharedStacks, IStackControl, IVersions
+from ..interfaces import IBackend, IMachine, IManifest, IProber, ISharedStacks, IStackControl, IVersions
 from .adoption import Adoption, Standing
 from .books import Books
 from .incidents import log_mishap, log_unwritten
+from .ledger import Ledger
 from .lookups import LookUp, LookUps
 from .queue import SlotQueue
 from .stack import Stack
@@ -89,6 +90,7 @@ class StackTable:
     versions: Mapping[str, IVersions]
     _prober: IProber
     _manifest: IManifest
+    machine: IMachine
     _address: Callable[[Key], tuple[str, str]]
     token: Callable[[Key], str]
     limits: Limits
@@ -100,6 +102,7 @@ class StackTable:
     pins: dict[Key, float | None] = field(factory=dict, init=False)  # until when, in wall seconds; None: for ever
     _adoption: Adoption = field(init=False)
     _room: Room = field(init=False)
+    ledger: Ledger = field(init=False)
     _queue: SlotQueue = field(init=False)
     _surveys: Surveys[dict[Key, Standing]] = field(init=False)
     counters: StackCounters = field(factory=StackCounters, init=False)
@@ -112,7 +115,10 @@ class StackTable:
     def __attrs_post_init__(self) -> None:
         self.peek = self._doors.get
         self._room = Room(self.limits.max_held)
-        self._queue = SlotQueue(self._clock, self.limits, lambda: self.capacity()[0], self._holders, self._give_way)
+        self.ledger = Ledger(self._clock, self.machine, self._backends, self.snapshot)
+        self._queue = SlotQueue(
+            self._clock, self.limits, lambda: self.capacity()[0], self._holders, self._give_way, self.ledger
+        )
         self._look_ups = LookUps(self._clock, self._waiters, self._identify, self._seat)
         self._adoption = Adoption(
             self._clock, self._wall, self._stacks, self._stack, lambda: self.apps, self._backends
@@ -311,6 +317,7 @@ class StackTable:
 
     async def _remove(self, stack: Stack, volumes: bool) -> None:
         stack.discard(volumes)
+        stack.why = "operator"
         stack.books.forgive()
         stack.handle(Event.FORCE_ASKED, StackStopped(stack.key, retry_after=1))
         await stack.when_settled()
@@ -384,11 +391,15 @@ class StackTable:
 
     # -- for the janitor ----------------------------------------------------------------------------------------------
 
-    def choose(self, event: Event, key: Key, generation: int) -> None:
-        """PAUSE_CHOSEN, STOP_CHOSEN or REMOVE_CHOSEN: put a stack to sleep, or deeper, if it is still as the plan saw it."""
+    def choose(self, event: Event, key: Key, generation: int, why: str = "idle") -> None:
+        """PAUSE_CHOSEN, STOP_CHOSEN or REMOVE_CHOSEN: put a stack to sleep, or deeper, if it is still as the plan saw it.
+
+        :param why: one of core.counters.REASONS.
+        """
         stack = self._stacks.get(key)
         if stack is None or stack.generation != generation or stack.pinned:
             return
+        stack.why = why
         awake, paused = stack.state is State.READY, stack.state is State.PAUSED and event is Event.STOP_CHOSEN
         if event is Event.REMOVE_CHOSEN:
             if stack.state is State.COLD and stack.kept:
@@ -414,6 +425,24 @@ class StackTable:
         shown = [stack.snapshot() for stack in self._stacks.values() if stack.ticket is not None]
         used = {one.key: wall if busy(now, one, self.limits) else wall - now + last_use(one) for one in shown}
         return self._manifest.touch(used).addErrback(log_unwritten, "the gateway")
+
+    def queued(self) -> int:
+        """How many stacks wait for a slot."""
+        return len(self._queue)
+
+    def reclaim(self) -> Deferred[int]:
+        """Remove what was fetched for versions that no stack is of, stopped and pinned ones included. Fires with bytes."""
+        return Deferred.fromCoroutine(self._reclaim())
+
+    async def _reclaim(self) -> int:
+        needed = {stack.version for stack in self._stacks.values()}
+        for key in self.pins.keys() - self._stacks.keys():
+            known = await self._manifest.known_versions(key.app, key.name)
+            needed.update(version for version in known if version.name == key.name)
+        freed = 0
+        for backend in list(self._backends.values()):
+            freed += await backend.reclaim(needed)
+        return freed
 
     def tidy(self) -> None:
         """Drop what is over: pins, and failures that are long ago."""
@@ -525,14 +554,14 @@ class StackTable:
             del self._spelt[spelling]
 
     def _record(self, start: Start) -> None:
-        self.counters.started(start.failure, self._wall() - start.began)
+        self.counters.started(start.depth, start.failure, self._wall() - start.began, start.phases)
         self._manifest.record_start(start).addErrback(log_unwritten, start.key.app)
 
     def _holders(self) -> list[StackSnapshot]:
         return [stack.snapshot() for stack in self._stacks.values() if stack.holds_slot]
 
     def _give_way(self, key: Key) -> None:
-        self.choose(Event.STOP_CHOSEN, key, self._stacks[key].generation)
+        self.choose(Event.STOP_CHOSEN, key, self._stacks[key].generation, "room")
 
     def _vanished(self, key: Key, generation: int, mishap: Mishap) -> None:
         stack = self._stacks.get(key)

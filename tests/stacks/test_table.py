@@ -668,7 +668,7 @@ def test_a_round_of_the_janitor_that_goes_wrong_is_not_its_last(
 ) -> None:
     world.ready()
     with monkeypatch.context() as patched:
-        patched.setattr(StackTable, "forget_failures", lambda table: 1 / 0)
+        patched.setattr(StackTable, "tidy", lambda table: 1 / 0)
         world.pass_time(10)
     assert [failure.type for failure in clean_reactor] == [ZeroDivisionError] * 2
     clean_reactor.clear()

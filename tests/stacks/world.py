@@ -16,6 +16,7 @@ from grandcentral.core.problems import Invalid
 from grandcentral.core.tickets import Ticket
 from grandcentral.errors import NotReady
 from grandcentral.interfaces import IProber
+from grandcentral.machine.fake import FakeMachine
 from grandcentral.manifests.memory import MemoryManifest
 from grandcentral.stacks.janitor import Janitor
 from grandcentral.stacks.table import StackTable
@@ -65,6 +66,7 @@ class World:
     manifest: MemoryManifest = field(factory=MemoryManifest)
     versions: MemoryVersions = field(factory=MemoryVersions)
     prober: FakeProber = field(factory=FakeProber)
+    machine: FakeMachine = field(factory=FakeMachine)
     template: FixedTemplate = field(init=False)
     backend: MemoryBackend = field(init=False)
     table: StackTable = field(init=False)
@@ -92,12 +94,13 @@ class World:
             versions={"app": self.versions},
             prober=self.prober,
             manifest=self.manifest,
+            machine=self.machine,
             address=lambda key: (f"{key.name}.test", f"http://{key.name}.test/"),
             token=lambda key: f"token of {key}",
             limits=self.limits,
         )
         self.table.on_drain = self.drain
-        self.janitor = Janitor(self.clock, self.table, {"app": self.idle}, self.limits)
+        self.janitor = Janitor(self.clock, lambda: self.clock.seconds() + self.wall_offset, self.table)
 
     def open(self) -> None:
         opened = Deferred.fromCoroutine(self.table.open())

@@ -1,0 +1,5 @@
+"""What the machine has left: memory, disks."""
+
+from .linux import LinuxMachine
+
+__all__ = ["LinuxMachine"]

@@ -1,0 +1,95 @@
+"""The ledger: what each stack takes of memory, and what one of each app is known to need."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+
+from attrs import define, field
+from twisted.internet.defer import TimeoutError as TookTooLong
+from twisted.internet.interfaces import IReactorTime
+from twisted.logger import Logger
+
+from .. import events
+from ..core import launching
+from ..core.idleness import HOLDING
+from ..core.keys import Key
+from ..core.model import App, StackSnapshot, Usage
+from ..core.pressure import Accounts, declared
+from ..core.problems import Invalid
+from ..errors import Mishap
+from ..interfaces import IBackend, IMachine
+from .stack import Stack
+
+WITHIN = 10.0  # seconds that an engine has to say what its stacks take
+GROWN = 30.0  # seconds of being ready after which a stack takes about what it is going to take
+
+
+@define(eq=False)
+class Ledger:
+    """``backends`` are those of the table, by name.
+
+    An app needs the most that one of its stacks was seen to take. As long as none was ready for GROWN seconds, it may need all
+    that its template allows it.
+    """
+
+    _clock: IReactorTime
+    _machine: IMachine
+    _backends: Mapping[str, IBackend]
+    _snapshot: Callable[[], Iterable[StackSnapshot]]
+    _usage: dict[Key, int] = field(factory=dict, init=False)  # of stacks that hold a slot
+    _seen: dict[str, int] = field(factory=dict, init=False)  # by app: the most that a stack was seen to take
+    _known: set[str] = field(factory=set, init=False)  # apps of which that says enough
+    _allowed: dict[str, tuple[App, int]] = field(factory=dict, init=False)  # by name: the app it was read of, and bytes
+    _silent: set[str] = field(factory=set, init=False)  # backends that did not answer the last time
+    _log = Logger(namespace="grandcentral.stacks")
+
+    def accounts(self) -> Accounts | None:
+        """What is known at this instant; None if the machine does not tell."""
+        memory = self._machine.memory()
+        if memory is None:
+            return None
+        needs = {name: allowed for name, (_, allowed) in self._allowed.items() if name not in self._known}
+        for name, seen in self._seen.items():
+            needs[name] = max(seen, needs.get(name, 0))
+        return Accounts(memory, self._usage, needs)
+
+    def expect(self, stack: Stack) -> None:
+        """It wants to start: see what the template of its app allows."""
+        app = stack.app
+        if app.name in self._known or self._allowed.get(app.name, (None, 0))[0] is app:
+            return
+        try:
+            spec = launching.launch(app, stack.key, stack.generation, stack.version, *stack.address, token="").spec
+        except Invalid:  # as its start will say
+            return
+        self._allowed[app.name] = app, declared(spec)
+
+    def starts(self, key: Key) -> None:
+        """What it took before it was stopped says nothing any more."""
+        self._usage.pop(key, None)
+
+    async def weigh(self) -> None:
+        """Ask every backend what its stacks take. What one said before that does not answer now holds on."""
+        found: dict[Key, Usage] = {}
+        for name, backend in list(self._backends.items()):
+            try:
+                found.update(await backend.usage().addTimeout(WITHIN, self._clock))
+                self._silent.discard(name)
+            except (Mishap, TookTooLong) as error:
+                if name not in self._silent:
+                    self._silent.add(name)
+                    why = str(error) if isinstance(error, Mishap) else f"no answer within {WITHIN:g} s"
+                    self._log.warn(events.USAGE_UNKNOWN, backend=name, why=why)
+        usage, self._usage = self._usage, {}
+        for stack in self._snapshot():
+            if stack.state in HOLDING and stack.key in found:
+                self._enter(stack, found[stack.key].memory)
+            elif stack.state in HOLDING and stack.key in usage:
+                self._usage[stack.key] = usage[stack.key]
+
+    def _enter(self, stack: StackSnapshot, memory: int) -> None:
+        app = stack.key.app
+        self._usage[stack.key] = memory
+        self._seen[app] = max(memory, self._seen.get(app, 0))
+        if stack.ready_since is not None and self._clock.seconds() - stack.ready_since >= GROWN:
+            self._known.add(app)
