@@ -47,6 +47,10 @@ class Api:
     metrics: Callable[[], tuple[str, str]] = lambda: ("", "text/plain")
     webhooks: Webhooks = CLOSED
     memory: Callable[[], Mapping[Key, int]] = dict
+    url: Callable[[Key], str | None] = lambda key: None
+
+    def beside(self) -> views.Beside:
+        return views.Beside(self.memory(), self.url)
 
     def now(self) -> views.Moment:
         return views.Moment(self.clock.seconds(), self.wall())
@@ -85,7 +89,7 @@ async def stats(api: Api, call: Call) -> Answer:
     workers = api.workers()
     held = sum(worker["held"] for worker in workers) if workers else None
     known, capacity = api.control.snapshot(), api.control.capacity()
-    return document({**views.stats(known, api.version, uptime, held, capacity, now, api.memory()), "workers": workers})
+    return document({**views.stats(known, api.version, uptime, held, capacity, now, api.beside()), "workers": workers})
 
 
 async def metrics(api: Api, call: Call) -> Answer:
@@ -99,7 +103,7 @@ async def metrics(api: Api, call: Call) -> Answer:
 
 async def list_stacks(api: Api, call: Call) -> Answer:
     """Every stack that is not cold, and every pinned one; in a list of their own, those that are stopped."""
-    return document(views.listing(api.control.snapshot(), api.now(), api.memory()))
+    return document(views.listing(api.control.snapshot(), api.now(), api.beside()))
 
 
 async def show_stack(api: Api, call: Call) -> Answer:
@@ -108,7 +112,7 @@ async def show_stack(api: Api, call: Call) -> Answer:
     snapshot = views.find(api.control.snapshot(), key)
     if snapshot is None:
         raise Refused(404, "unknown-stack", "No such stack", f"{key} is neither there nor pinned; POST …/start wakes it.")
-    shown = views.stack(snapshot, api.now(), api.memory())
+    shown = views.stack(snapshot, api.now(), api.beside())
     try:
         last = [views.start(one) for one in await api.manifest.starts(snapshot.key, LAST_STARTS)]
     except sqlite3.Error as error:
@@ -184,7 +188,7 @@ def _shown(api: Api, key: Key) -> dict[str, object]:
     snapshot = views.find(api.control.snapshot(), key)
     if snapshot is None:
         return {"app": key.app, "name": key.name, "href": views.path(key), "state": "cold", "pinned": False}
-    return views.stack(snapshot, api.now(), api.memory())
+    return views.stack(snapshot, api.now(), api.beside())
 
 
 async def _change(api: Api, call: Call, verb: str, key: Key, work: Callable[[], Deferred[None]]) -> Answer:

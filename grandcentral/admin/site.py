@@ -51,6 +51,7 @@ class AdminSite(server.Site):
     :param workers: what there is to say of each worker process.
     :param metrics: the text of /metrics and its media type.
     :param memory: bytes that stacks were seen to take last.
+    :param url: where clients reach a stack; None: nowhere.
     :param webhooks: where notifications of registries go.
     """
 
@@ -67,9 +68,10 @@ class AdminSite(server.Site):
         workers: Callable[[], list[dict[str, Any]]] = list,
         metrics: Callable[[], tuple[str, str]] = lambda: ("", "text/plain"),
         memory: Callable[[], Mapping[Key, int]] = dict,
+        url: Callable[[Key], str | None] = lambda key: None,
         webhooks: Webhooks = CLOSED,
     ) -> None:
-        api = Api(control, manifest, checks, version, clock, wall, clock.seconds(), workers, metrics, webhooks, memory)
+        api = Api(control, manifest, checks, version, clock, wall, clock.seconds(), workers, metrics, webhooks, memory, url)
         super().__init__(_Everything(api, token), _BoundedRequest, reactor=clock, parsePOSTFormSubmission=False)
         self.noisy = False
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from datetime import UTC, datetime
 from urllib.parse import quote
 
@@ -30,7 +30,16 @@ class Moment:
         return rfc3339(self.wall - (self.monotonic - monotonic))
 
 
-def stack(snapshot: StackSnapshot, now: Moment, memory: Mapping[Key, int]) -> dict[str, object]:
+@frozen
+class Beside:
+    """What others know of stacks: ``memory`` are the bytes that they were seen to take last; ``url(key)`` is where clients
+    reach one, None if that is nowhere."""
+
+    memory: Mapping[Key, int]
+    url: Callable[[Key], str | None]
+
+
+def stack(snapshot: StackSnapshot, now: Moment, beside: Beside) -> dict[str, object]:
     """One stack. What it does not have is null."""
     used = max(snapshot.last_used, snapshot.last_byte)
     kept_awake = snapshot.keep_until > now.monotonic
@@ -39,6 +48,7 @@ def stack(snapshot: StackSnapshot, now: Moment, memory: Mapping[Key, int]) -> di
         "app": snapshot.key.app,
         "name": snapshot.key.name,
         "href": path(snapshot.key),
+        "url": beside.url(snapshot.key),
         "state": snapshot.state,
         "pinned": snapshot.pinned,
         "pinned_until": None if snapshot.pinned_until is None else rfc3339(snapshot.pinned_until),
@@ -56,7 +66,7 @@ def stack(snapshot: StackSnapshot, now: Moment, memory: Mapping[Key, int]) -> di
         "requests": snapshot.requests,
         "bytes_in": snapshot.bytes_in,
         "bytes_out": snapshot.bytes_out,
-        "memory": memory.get(snapshot.key),
+        "memory": beside.memory.get(snapshot.key),
         "progress": snapshot.progress or None,
         "phases_ms": phases(snapshot.phases),
         "failure": snapshot.failure,
@@ -69,12 +79,12 @@ def tails(logs: Iterable[LogTail]) -> list[dict[str, object]]:
     return [{"service": tail.service, "lines": list(tail.lines)} for tail in logs]
 
 
-def listing(snapshots: Iterable[StackSnapshot], now: Moment, memory: Mapping[Key, int]) -> dict[str, object]:
+def listing(snapshots: Iterable[StackSnapshot], now: Moment, beside: Beside) -> dict[str, object]:
     """All stacks in order; those that are stopped, of which there may be very many, by themselves."""
     known = sorted(snapshots, key=lambda snapshot: snapshot.key)
     return {
-        "stacks": [stack(snapshot, now, memory) for snapshot in known if snapshot.state != STOPPED],
-        "stopped": [stack(snapshot, now, memory) for snapshot in known if snapshot.state == STOPPED],
+        "stacks": [stack(snapshot, now, beside) for snapshot in known if snapshot.state != STOPPED],
+        "stopped": [stack(snapshot, now, beside) for snapshot in known if snapshot.state == STOPPED],
     }
 
 
@@ -93,6 +103,7 @@ def start(start: Start) -> dict[str, object]:
     """One start of the past."""
     return {
         "generation": start.generation,
+        "depth": start.depth,
         "began": rfc3339(start.began),
         "took_ms": round(sum(start.phases.values()) * 1000),
         "phases_ms": phases(start.phases),
@@ -107,7 +118,7 @@ def stats(
     held: int | None,
     capacity: tuple[int, int],
     now: Moment,
-    memory: Mapping[Key, int],
+    beside: Beside,
 ) -> dict[str, object]:
     """The gateway in one document: itself, sums for each app, and each stack.
 
@@ -126,7 +137,7 @@ def stats(
             "max_stacks": capacity[1],
         },
         "apps": {name: _sums(stacks) for name, stacks in apps.items()},
-        **listing(known, now, memory),
+        **listing(known, now, beside),
     }
 
 

@@ -58,11 +58,13 @@ def test_the_fake_is_a_stack_control() -> None:
 
 
 def test_a_stack_in_full() -> None:
-    assert browser((READY,), memory=lambda: {KEY: 50 << 20}).ask("GET", "/stats").json["stacks"] == [
+    known = {"memory": lambda: {KEY: 50 << 20}, "url": lambda key: f"http://{key.name}.example.com"}
+    assert browser((READY,), **known).ask("GET", "/stats").json["stacks"] == [
         {
             "app": "quepid",
             "name": "db139cf",
             "href": HREF,
+            "url": "http://db139cf.example.com",
             "state": "ready",
             "pinned": False,
             "pinned_until": None,
@@ -427,13 +429,14 @@ def test_a_pin_is_answered_when_it_is_durable(method: str, verb: str) -> None:
 def test_the_history_of_starts() -> None:
     history = (
         Start(KEY, 4, 1795179845.0, {"pull": 1.5, "ready": 0.25}),
-        Start(KEY, 3, 1795179800.0, {"pull": 9.0}, failure="db exited with status 1"),
+        Start(KEY, 3, 1795179800.0, {"pull": 9.0}, failure="db exited with status 1", depth="stopped"),
         Start(Key("other"), 1, 1795179700.0, {}),
     )
     client = browser(history=history)
     assert client.call("GET", HREF + "/starts").json["starts"] == [
         {
             "generation": 4,
+            "depth": "cold",
             "began": "2026-11-20T13:04:05.000Z",
             "took_ms": 1750,
             "phases_ms": {"pull": 1500, "ready": 250},
@@ -441,6 +444,7 @@ def test_the_history_of_starts() -> None:
         },
         {
             "generation": 3,
+            "depth": "stopped",
             "began": "2026-11-20T13:03:20.000Z",
             "took_ms": 9000,
             "phases_ms": {"pull": 9000},
