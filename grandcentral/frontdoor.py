@@ -18,15 +18,17 @@ from .config import Configuration
 from .core.leases import token
 from .core.model import Endpoint
 from .core.routing import Routes
-from .core.waking import Judges
+from .core.waking import Judges, Rule
 from .frontends.http import HttpFrontend, HttpSettings
 from .interfaces import IStacks
 from .observe.access import AccessLog
 from .relay.dialling import dialler
+from .relay.pool import UNPROVEN
 from .wire.http1_fields import HeadLimits
 
 MOST_FILES = 65_536  # more is of no use, and some programs that inherit it close each at their start
 OTHER_FILES = 200
+MOST_HELD = 1024 * 1024 * 1024  # bytes of bodies on disk, of requests that wait for a start
 
 
 @implementer(IReactorTime)
@@ -48,30 +50,57 @@ class MonotonicClock:
 
 
 def http_frontend(
-    reactor: Any, clock: MonotonicClock, stacks: IStacks, configuration: Configuration, secret: bytes
+    reactor: Any, clock: MonotonicClock, stacks: IStacks, configuration: Configuration, secret: bytes, workers: int = 1
 ) -> HttpFrontend:
-    """The frontend for these stacks, as the configuration has it. ``secret``: what their tokens are made of."""
-    settings, log = http_settings(configuration), configuration.log
-    requests = None if log.access == "off" else AccessLog(clock, log.access, log.access_format, settings.trusted_proxies)
+    """The frontend for these stacks, as the configuration has it.
+
+    :param secret: what the tokens of stacks are made of.
+    :param workers: how many processes have such a frontend, and share what all of them together may do.
+    """
     frontend = HttpFrontend(
-        *(stacks, Routes(configuration.apps), clock, connector(reactor), settings), log=requests, token=partial(token, secret)
+        *(stacks, Routes(configuration.apps), clock, connector(reactor), http_settings(configuration, workers)),
+        log=access_log(clock, configuration),
+        token=partial(token, secret),
     )
     frontend.judges = judges(configuration)
     return frontend
 
 
+def access_log(clock: MonotonicClock, configuration: Configuration) -> AccessLog | None:
+    """Where requests are noted, if anywhere."""
+    log = configuration.log
+    proxies: Any = configuration.http["trusted_proxies"]
+    return None if log.access == "off" else AccessLog(clock, log.access, log.access_format, proxies)
+
+
+def reconfigure(frontend: HttpFrontend, clock: MonotonicClock, before: Configuration, after: Configuration) -> None:
+    """Have it go on with another configuration."""
+    frontend.routes, frontend.judges, frontend.settings = Routes(after.apps), judges(after), http_settings(after)
+    frontend.known.clear()
+    if before.log != after.log or before.http["trusted_proxies"] != after.http["trusted_proxies"]:
+        frontend.log_to(access_log(clock, after))
+
+
 def judges(configuration: Configuration) -> Judges:
-    """Which requests wake stacks and keep them awake."""
-    return Judges({app.name: app.rules for app in configuration.apps})
+    """Which requests wake stacks and keep them awake. What is fixed never sleeps, so that nobody can be told that it does."""
+    always = (Rule(wakes=True),)
+    return Judges({app.name: always if app.backend == "static" else app.rules for app in configuration.apps})
 
 
-def http_settings(configuration: Configuration) -> HttpSettings:
-    """The ``[http]`` table as the front door wants it."""
+def http_settings(configuration: Configuration, workers: int = 1) -> HttpSettings:
+    """The ``[http]`` table as the front door of one of so many processes wants it."""
     http: dict[str, Any] = dict(configuration.http)
     limits = HeadLimits(*(http.pop(name) for name in ("max_request_line", "max_field", "max_head", "max_fields")))
     http["max_connections"] = http["max_connections"] or connections()
-    scheme = configuration.gateway.url.partition(":")[0]
-    return HttpSettings(limits=limits, scheme=scheme, max_lease=configuration.limits.max_lease, **http)
+    return HttpSettings(
+        limits=limits,
+        scheme=configuration.gateway.url.partition(":")[0],
+        max_lease=configuration.limits.max_lease,
+        max_held_bodies=MOST_HELD // workers,
+        spool_directory=str(configuration.gateway.state),  # a disk, where the directory for temporary files may be memory
+        unproven=max(1, UNPROVEN // workers),
+        **http,
+    )
 
 
 def connections() -> int:

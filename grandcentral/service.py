@@ -167,6 +167,7 @@ class Gateway(Service):
             self._listen_for_workers(parts.workers)
             await parts.workers.crew.start()
         parts.janitor.start()
+        parts.warmth.start()
         if parts.frontend is not None:
             parts.frontend.start()
         for port in self._ports:
@@ -244,7 +245,7 @@ class Gateway(Service):
         self._systemd.stopping()
         lines = self._ports[-1:] if parts.workers is not None and self.opened.called else []  # needed until workers have ended
         steps: list[Callable[[], object]] = [port.stopListening for port in self._ports if port not in lines]
-        steps.append(parts.janitor.stop)
+        steps += [parts.janitor.stop, parts.warmth.stop, parts.prewarming.stop]
         if parts.frontend is not None:
             steps.append(parts.frontend.stop)
         if parts.workers is not None:
@@ -270,14 +271,16 @@ def _as_far_as_possible(before: Configuration, after: Configuration, log: Logger
         "gateway.workers": (before.gateway.workers, after.gateway.workers),
         "admin": (before.admin, after.admin),
         "docker": (before.docker, after.docker),
-        "log": (before.log, after.log),
+        "log.format": (before.log.format, after.log.format),
+        "log.level": (before.log.level, after.log.level),
     }
     for setting, (old, new) in fixed.items():
         if old != new:
             log.warn(events.CONFIGURATION_FIXED, setting=setting)
     kept = before.gateway
     gateway = evolve(after.gateway, listen=kept.listen, state=kept.state, workers=kept.workers)
-    return evolve(after, gateway=gateway, admin=before.admin, docker=before.docker, log=before.log)
+    requests = evolve(after.log, format=before.log.format, level=before.log.level)
+    return evolve(after, gateway=gateway, admin=before.admin, docker=before.docker, log=requests)
 
 
 async def _maybe(result: object) -> None:

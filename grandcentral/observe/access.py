@@ -88,8 +88,9 @@ class AccessLog:
             self._second = second
             self._now = self._stamp(second)
         head = served.head
-        said = b"" if head is None or head.absolute else head.fields.logged
-        line = self._line(served, head, said or self._describe(served), self._now, int((now - second) * 1000))
+        logged = None if head is None or head.absolute else head.fields.logged
+        said = logged[1] if logged is not None and logged[0] is self else self._describe(served)
+        line = self._line(served, head, said, self._now, int((now - second) * 1000))
         self._size += len(line)
         self._lines.append(line)
         return True
@@ -105,7 +106,7 @@ class AccessLog:
         referer, agent = _first(raw, searched, b"\nreferer:"), _first(raw, searched, b"\nuser-agent:")
         said = self._said(client, head.host, referer, agent)
         if not head.absolute:  # then the host is not what the field says
-            head.fields.logged = said
+            head.fields.logged = self, said
         return said
 
     def _flush(self) -> None:

@@ -6,7 +6,7 @@ was used last, which is the least likely to have been closed by the other side m
 A burst of new connections can overflow the queue in which the kernel keeps them until an application accepts them (busybox's
 httpd asks for 9), and what does not fit there hangs for seconds, or for good. So only a few are opened at a time, until each
 has proved by its first byte that somebody is there; whoever comes meanwhile stands in line for the next connection, new or
-idle.
+idle. Worker processes do not know of each other's: each has its share of UNPROVEN, and one at least.
 """
 
 from __future__ import annotations
@@ -78,12 +78,14 @@ class Pool(Generic[C]):
     """:param clock: monotonic ``seconds()``, and timers while somebody stands in line.
     :param limit: how many idle connections are kept for one endpoint.
     :param idle: for how many seconds; keep it below the shortest keep-alive time of the origins (Node: 5 s).
+    :param unproven: how many connections to one endpoint are opened at a time.
     """
 
-    def __init__(self, clock: IReactorTime, limit: int = 128, idle: float = 4.0) -> None:
+    def __init__(self, clock: IReactorTime, limit: int = 128, idle: float = 4.0, unproven: int = UNPROVEN) -> None:
         self._clock = clock
         self._limit = limit
         self._idle = idle
+        self._unproven = unproven
         self._shelves: dict[Endpoint, Shelf[C]] = {}
 
     def shelf(self, endpoint: Endpoint) -> Shelf[C]:
@@ -147,12 +149,11 @@ class Pool(Generic[C]):
         if shelf.line:
             self._call(shelf)
 
-    @staticmethod
-    def _room(shelf: Shelf[C], now: float) -> bool:
+    def _room(self, shelf: Shelf[C], now: float) -> bool:
         openings = shelf.openings
         while openings and next(iter(openings)).since <= now - PATIENCE:
             del openings[next(iter(openings))]
-        return len(openings) < UNPROVEN
+        return len(openings) < self._unproven
 
     @staticmethod
     def _leave(shelf: Shelf[C], now: float) -> Opening:

@@ -45,7 +45,7 @@ class RequestFields(FieldBlock):
 
     host: bytes
     expects: bool  # 100-continue
-    logged: bytes = b""  # what an access log says of them, kept for the next request that has the same
+    logged: tuple[object, bytes] | None = None  # a log, and what it says of them: for the next request that has the same
     passed_on: tuple[object, bytes] | None = None  # for whom, and what became of them; noted by whoever passes them on
 
 

@@ -47,7 +47,7 @@ def put_together(reactor: Any, assignment: Assignment) -> Any:
     configuration = assignment.configuration
     clock = MonotonicClock(reactor)
     stacks = RemoteStacks(clock, share(configuration.limits, assignment.workers))
-    frontend = http_frontend(reactor, clock, stacks, configuration, assignment.secret)
+    frontend = http_frontend(reactor, clock, stacks, configuration, assignment.secret, assignment.workers)
     stacks.on_close = frontend.forget
     descriptors = range(FIRST_DESCRIPTOR, FIRST_DESCRIPTOR + len(configuration.gateway.listen))
     ports = [(descriptor, listen(reactor, descriptor, frontend)) for descriptor in descriptors]

@@ -37,6 +37,12 @@ def test_a_few_connections_serve_a_thousand() -> None:
     assert len(gateway.origin) == UNPROVEN
 
 
+def test_one_of_several_workers_opens_its_share() -> None:
+    gateway = Gateway(HttpSettings(unproven=3))
+    herd(gateway, 1000)
+    assert len(gateway.origin) == 3
+
+
 def test_an_application_that_keeps_no_connection_gets_new_ones_in_order() -> None:
     gateway = Gateway()
     clients = [gateway.client() for _ in range(50)]

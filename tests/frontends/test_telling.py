@@ -144,3 +144,40 @@ def test_a_refusal_of_the_table_is_counted() -> None:
     client.send(get())
     gateway.stacks.refuse(TooManyWaiting(1, retry_after=1.0))
     assert gateway.front.counters.answers == {(b"GET", 503): 1}
+
+
+class Notes:
+    """A log that keeps what it is told."""
+
+    def __init__(self) -> None:
+        self.status: list[int] = []
+        self.running = False
+
+    def start(self) -> None:
+        self.running = True
+
+    def stop(self) -> None:
+        self.running = False
+
+    def note(self, served: Any) -> bool:
+        assert self.running
+        self.status.append(served.status)
+        return True
+
+
+def test_requests_are_noted_elsewhere_from_one_moment_to_the_next() -> None:
+    gateway, one, two = Gateway(), Notes(), Notes()
+    client, origin = gateway.ask(get(), OK)
+    gateway.front.log_to(one)
+    for log in (two, None):
+        client.send(get())
+        origin.send(OK)
+        client.send(get())  # it began under this log, and is over under the next
+        gateway.front.log_to(log)
+        origin.send(OK)
+    client.send(get())
+    origin.send(OK)
+    assert (one.status, two.status) == ([200], [200, 200])
+    assert not one.running
+    assert not two.running
+    assert len(client.answers()) == 6

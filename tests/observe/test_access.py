@@ -107,6 +107,16 @@ def test_json_has_the_same_and_the_host(tmp_path: Path) -> None:
         }
 
 
+def test_a_log_says_nothing_in_the_words_of_the_one_before(tmp_path: Path) -> None:
+    with logged(tmp_path / "access.log") as gateway:
+        client = exchange(gateway, get(b"/", b"User-Agent: curl"))
+        gateway.front.log_to(AccessLog(gateway.clock, str(tmp_path / "second"), "json"))
+        client.send(get(b"/", b"User-Agent: curl"))
+        gateway.origin[0].send(OK)
+        assert len(gateway.lines()) == 1
+    assert json.loads((tmp_path / "second").read_text())["user_agent"] == "curl"
+
+
 def test_times_are_told_apart(tmp_path: Path) -> None:
     with logged(tmp_path / "log", "json", cold=True) as gateway:
         client = gateway.client()

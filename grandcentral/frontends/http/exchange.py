@@ -59,11 +59,12 @@ class Exchange:
 
     __slots__ = (
         *("_attempts", "_chunked", "_closes", "_dialling", "_finished", "_framed", "_front", "_held", "_in_use", "_key"),
-        *("_quiet", "_sent", "_shelf", "_ticket", "_timing", "_touched", "_waiting", "body", "client", "head", "over", "spool"),
-        *("started", "to_head", "tunnel", "upstream"),
+        *("_quiet", "_sent", "_shelf", "_since", "_ticket", "_timing", "_touched", "_waiting", "body", "client", "head"),
+        *("over", "spool", "started", "to_head", "tunnel", "upstream"),
     )
     _key: Key
     _shelf: Shelf[UpstreamConnection]
+    _since: float  # when it began to be used
     _ticket: Ticket  # held while _in_use
     _quiet: bool  # and used without keeping the stack awake
 
@@ -149,7 +150,7 @@ class Exchange:
         self.client.flow()
 
     def _keep_awake(self) -> None:
-        """The application's own call for more time (see lease). It calls off a sleep that has just begun, but wakes nothing."""
+        """The application's own call for more time (see lease): nothing is woken for it."""
         front = self._front
         try:
             seconds = wanted(self.head.method, self.head.target)
@@ -201,7 +202,7 @@ class Exchange:
         now = front.seconds()
         quiet = self._quiet = bool(front.judges.sparing) and self._is_quiet(ticket.key.app)
         ticket.begin(now, quiet)
-        self._ticket = ticket
+        self._ticket, self._since = ticket, now
         self._in_use = True
         shelf = self._shelf = front.pool.shelf(ticket.endpoint)
         # Only what may be sent twice goes over a connection that the application may just be closing (RFC 9112 §9.3.1).
@@ -519,7 +520,9 @@ class Exchange:
 
     def _complete(self) -> None:
         """All of the answer has been passed on."""
-        now = self._front.seconds()
+        front = self._front
+        now = front.seconds()
+        front.counters.served.observe(now - self._since)
         self.over = True
         self._in_use = False
         self._ticket.end(now, self._quiet)
@@ -537,6 +540,7 @@ class Exchange:
         if self.started:
             self.broken()
         else:
+            self._front.counters.refused(refusal.type)
             self._say(refused(refusal, self._audience(), self._instance, self._trace))
 
     def _fault(self, failure: Failure) -> None:

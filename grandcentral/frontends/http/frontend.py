@@ -84,7 +84,7 @@ class HttpFrontend:
         self.connect = connect
         self.settings = settings = settings or HttpSettings()
         self.seconds: Callable[[], float] = clock.seconds
-        self.pool: Pool[UpstreamConnection] = Pool(clock, settings.pool_size, settings.pool_idle)
+        self.pool: Pool[UpstreamConnection] = Pool(clock, settings.pool_size, settings.pool_idle, settings.unproven)
         self.upstreams = UpstreamFactory(self)
         self.clients: set[ClientConnection] = set()
         self.crowd = Crowd()
@@ -143,6 +143,14 @@ class HttpFrontend:
         stopped: Deferred[None] = Deferred()
         self._stopped.append(stopped)
         return stopped
+
+    def log_to(self, log: RequestLog | None) -> None:
+        """Note requests there from now on, and no longer where they were noted; None: nowhere."""
+        before, self._requests = self._requests, log or NoLog()
+        self.exchange = Exchange if log is None else RecordedExchange
+        if self._sweeping.running:
+            self._requests.start()
+            before.stop()
 
     def forget(self, endpoint: Endpoint) -> None:
         """What listened there has stopped: keep no connection to it."""

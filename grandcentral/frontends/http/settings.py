@@ -29,6 +29,7 @@ class HttpSettings:
     waiting_page_after: float = 20.0  # a browser that waits for a start gets a page instead after so long
     pool_idle: float = 4.0  # an idle connection to an application is kept for so long
     pool_size: int = 128  # idle connections per application
+    unproven: int = 8  # connections to an application that are opened at a time, until something has come from each
     trusted_proxies: tuple[Network, ...] = ()  # whose X-Forwarded-* and Forwarded are believed
     proxy_protocol: tuple[Network, ...] = ()  # who has to begin with a PROXY header, which is believed
     max_connections: int = 10_000  # of all clients (503)
