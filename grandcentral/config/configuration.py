@@ -75,7 +75,7 @@ class Configuration:
     gateway: Gateway
     admin: Admin
     limits: Limits
-    http: Mapping[str, float | int | str | tuple[Network, ...] | None]
+    http: Mapping[str, float | int | tuple[Network, ...] | None]
     log: Log
     docker: Docker
     registries: Mapping[str, Registry]
