@@ -56,8 +56,13 @@ class OwnRegistry:
     authorization: Callable[[str], str | None] = lambda repository: None
 
     @classmethod
-    def make(cls, place: Path, auth: Mapping[str, object] | None = None, **options: Any) -> OwnRegistry:
-        """A registry that runs, with its content under ``place``. Raises Unavailable where there is no docker-registry."""
+    def make(
+        cls, place: Path, auth: Mapping[str, object] | None = None, tells: Mapping[str, object] | None = None, **options: Any
+    ) -> OwnRegistry:
+        """A registry that runs, with its content under ``place``. Raises Unavailable where there is no docker-registry.
+
+        :param tells: an endpoint of its notifications.
+        """
         program = find("docker-registry")
         port = _free_port()
         configuration = {
@@ -66,6 +71,7 @@ class OwnRegistry:
             "storage": {"filesystem": {"rootdirectory": str(place / "content")}},
             "http": {"addr": f"127.0.0.1:{port}"},
             **({"auth": auth} if auth else {}),
+            **({"notifications": {"endpoints": [tells]}} if tells else {}),
         }
         file = place / "registry.yml"
         file.write_text(json.dumps(configuration))  # JSON is YAML
@@ -92,6 +98,16 @@ class OwnRegistry:
             "layers": [],
         }
         return self._tag(repository, tags, IMAGE, manifest)
+
+    def tag(self, repository: str, digest: str, tag: str) -> None:
+        """Push an image that is there under one more tag."""
+        _, manifest = self._send("GET", f"{repository}/manifests/{digest}", accept=IMAGE)
+        self._send("PUT", f"{repository}/manifests/{tag}", manifest, IMAGE)
+
+    def look(self, repository: str, tag: str) -> None:
+        """What everybody does who asks for a digest, or pulls."""
+        for method in ("HEAD", "GET"):
+            self._send(method, f"{repository}/manifests/{tag}", accept=IMAGE)
 
     def push_index(self, repository: str, tag: str, **said: object) -> str:
         """An index of one image, as builds for several platforms are; its digest."""
