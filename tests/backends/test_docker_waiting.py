@@ -23,8 +23,9 @@ from grandcentral.errors import EngineUnavailable
 class NoEngine:
     """A client of an engine that nobody asks anything."""
 
-    def __init__(self, base_url: str, timeout: int) -> None:
-        self.timeout = timeout
+    def __init__(self, base_url: str, timeout: int, version: str) -> None:
+        self.asked = version == "auto"
+        self.api_version = "1.41"
 
     def close(self) -> None:
         pass
@@ -64,6 +65,19 @@ async def test_every_thread_has_a_client_of_its_own(calls: Calls) -> None:
 
     seen = await together(*(calls.quick(who) for _ in range(3)))
     assert len({thread for thread, _ in seen}) == len({client for _, client in seen}) == 3
+
+
+@pytest_twisted.ensureDeferred
+async def test_the_engine_is_asked_once_which_version_it_speaks_and_again_when_it_was_away(calls: Calls) -> None:
+    assert await calls.quick(lambda client: client.asked)
+    assert not await calls.lifecycle(lambda client: client.asked)
+
+    def away(client: Any) -> None:
+        raise ConnectionRefusedError(111, "Connection refused")
+
+    with pytest.raises(EngineUnavailable):
+        await calls.quick(away)
+    assert await calls.account(lambda client: client.asked)
 
 
 @pytest_twisted.ensureDeferred

@@ -10,7 +10,7 @@ from twisted.internet.defer import Deferred
 from grandcentral.backends.docker import DockerBackend
 from grandcentral.backends.docker.labels import GATEWAY
 from grandcentral.core.keys import Key
-from grandcentral.core.model import Endpoint, Launch, LogTail, Progress, Service, StackSpec, Version
+from grandcentral.core.model import Endpoint, Found, Hook, Launch, LogTail, Progress, Service, StackSpec, Version
 from grandcentral.errors import Mishap
 
 from .docker_harness import DockerHarness
@@ -32,15 +32,39 @@ class Gateway:
         await gateway.backend.open()
         return gateway
 
-    def start(
+    def what(
         self, *services: Service, generation: int = 1, port: int | None = None, version: Version | None = None
-    ) -> Deferred[Endpoint]:
+    ) -> Launch:
         spec = StackSpec(services, "web", self.harness.port if port is None else port)
-        launch = Launch(self.key, generation, version or self.harness.version(), spec, "a.example.com")
-        return self.backend.launch(launch, self.progress.append)
+        return Launch(self.key, generation, version or self.harness.version(), spec, "a.example.com")
+
+    def start(self, *services: Service, **more: Any) -> Deferred[Endpoint]:
+        return self.backend.launch(self.what(*services, **more), self.progress.append)
 
     async def launch(self, *services: Service, **more: Any) -> Endpoint:
         return await self.harness.wait(self.start(*services, **more))
+
+    async def stop(self) -> None:
+        await self.harness.wait(self.backend.stop(self.key))
+
+    async def restart(self, *services: Service, **more: Any) -> Endpoint:
+        return await self.harness.wait(self.backend.restart(self.what(*services, **more), self.progress.append))
+
+    async def fetch(self, *services: Service, **more: Any) -> None:
+        await self.harness.wait(self.backend.fetch(self.what(*services, **more), self.progress.append))
+
+    async def execute(self, command: str, service: str = "web", within: float = 10.0) -> None:
+        await self.harness.wait(self.backend.execute(self.key, Hook(service, command), within))
+
+    async def found(self) -> Found:
+        """The one stack that is there."""
+        [found] = await self.harness.wait(self.backend.survey())
+        return found
+
+    async def memory(self) -> int:
+        """Bytes."""
+        usage = await self.harness.wait(self.backend.usage())
+        return usage[self.key].memory
 
     async def halt(self) -> None:
         await self.harness.wait(self.backend.halt(self.key, False, volumes=True))

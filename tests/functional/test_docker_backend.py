@@ -122,7 +122,7 @@ async def test_services_find_each_other_by_name_and_alias_and_stacks_do_not(gate
 
 
 @pytest_twisted.ensureDeferred
-async def test_volumes_are_shared_within_a_stack_and_go_with_it(gateway: Gateway) -> None:
+async def test_volumes_are_shared_within_a_stack_and_the_anonymous_ones_go_with_it(gateway: Gateway) -> None:
     harness = gateway.harness
     data, scratch = Mount(MountKind.VOLUME, "/data", "data"), Mount(MountKind.VOLUME, "/scratch")
     load = harness.service("load", "echo golden >/data/dump")
@@ -132,6 +132,8 @@ async def test_volumes_are_shared_within_a_stack_and_go_with_it(gateway: Gateway
     await gateway.launch(web, load)
     await harness.eventually(lambda: len(gateway.volumes()) == 2)
     await harness.eventually(lambda: b"golden" in harness.client.logs(harness.container(gateway.key, "web")))
+    await harness.wait(gateway.backend.halt(gateway.key, False))
+    assert gateway.volumes() == {unique(harness.instance, gateway.key, "volume data")}
     await gateway.halt()
     assert gateway.volumes() == set()
 

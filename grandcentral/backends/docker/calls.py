@@ -53,6 +53,7 @@ class Calls:
         self._pools = {lane: ThreadPool(0, lane.threads, f"docker {lane.name}") for lane in LANES}
         self._clients: dict[Lane, threading.local] = {lane: threading.local() for lane in self._pools}
         self._opened: list[Client] = []
+        self._version = "auto"  # then what the engine speaks
         self._open = False
         self._under_way = 0
         self._idle: Fact[None] = Fact()
@@ -128,7 +129,8 @@ class Calls:
         here: Any = self._clients[lane]
         try:
             if not hasattr(here, "client"):
-                here.client = Client(self._base_url, lane.timeout)
+                here.client = Client(self._base_url, lane.timeout, self._version)
+                self._version = here.client.api_version
                 self._opened.append(here.client)
             return call(here.client)
         except Exception as error:
@@ -136,7 +138,8 @@ class Calls:
             if mishap is None:
                 raise
             if isinstance(mishap, EngineUnavailable) and hasattr(here, "client"):
-                self._opened.remove(here.client)  # the engine that comes back may speak another version: ask it anew
+                self._version = "auto"  # the engine that comes back may speak another: ask it anew
+                self._opened.remove(here.client)
                 here.client.close()
                 del here.client
             raise mishap from error

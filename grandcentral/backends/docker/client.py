@@ -44,7 +44,7 @@ class Stream(Generic[T]):
 
 
 class Client(APIClient):
-    """One for each thread: its connections must not be shared. ``version="auto"``, for no version suits every engine."""
+    """One for each thread: its connections must not be shared."""
 
     # Parts of docker-py that its own mixins use, and its stubs leave out.
     _get: Any
@@ -55,9 +55,13 @@ class Client(APIClient):
     _stream_helper: Any
     _get_raw_response_socket: Any
 
-    def __init__(self, base_url: str, timeout: int) -> None:
-        """:param timeout: seconds that one answer may take. Asks the engine for its version; raises if it is away."""
-        super().__init__(base_url=base_url, version="auto", timeout=timeout)
+    def __init__(self, base_url: str, timeout: int, version: str = "auto") -> None:
+        """
+        :param timeout: seconds that one answer may take.
+        :param version: of the API; none suits every engine. Otherwise the engine is asked, which takes it 10 ms; raises if it
+            is away.
+        """
+        super().__init__(base_url=base_url, version=version, timeout=timeout)
 
     def happenings(self, filters: Mapping[str, list[str]], since: str | None) -> Stream[Said]:
         """The engine's events from now on, and those ``since`` (seconds.nanoseconds), without end."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Container, Iterator, Mapping
 from functools import partial
 from typing import Any
 
@@ -27,9 +27,14 @@ def kept(key: Key, containers: Collection[Seen], networks: Mapping[str, Labels])
     """
     if not any(found.kept for found in survey(containers, networks.values())):
         raise NothingKept(f"{key} is not there, or not all of it is: it can only be made anew.")
-    if missing := sorted(one.service for one in containers if not one.networks <= networks.keys()):
+    if missing := sorted(one.service for one in containers if not has_networks(one, networks)):
         raise NothingKept(f"A network of {', '.join(missing)} is gone: {key} can only be made anew.")
     return {one.service: one for one in containers}
+
+
+def has_networks(container: Seen, networks: Container[str]) -> bool:
+    """Whether its networks are all there; one that somebody has taken off them has none."""
+    return container.network == "host" or (bool(container.networks) and all(one in networks for one in container.networks))
 
 
 def as_made(spec: StackSpec, there: Mapping[str, Seen]) -> StackSpec:
