@@ -11,7 +11,10 @@ import signal
 import socket
 import subprocess
 import sys
+import time
 import tomllib
+from collections.abc import Callable
+from http.client import HTTPConnection, HTTPException
 from pathlib import Path
 from typing import Any
 
@@ -54,8 +57,7 @@ def main() -> int:
     configuration = home / "gateway.toml"
     write_configuration(configuration, repository, options.command, commits)
     overrides, port = ports(configuration, options.port)
-    print_links(repository, configuration, commits, port)
-    return run(configuration, overrides)
+    return run(configuration, overrides, port, lambda: print_links(repository, configuration, commits, port))
 
 
 def arguments() -> argparse.Namespace:
@@ -211,16 +213,32 @@ def print_links(repository: Path, configuration: Path, commits: list[tuple[str, 
     print("Ctrl-C stops the gateway and all that it started.\n", flush=True)
 
 
-def run(configuration: Path, overrides: dict[str, str]) -> int:
-    """The gateway, until it ends; then nothing that it started is left."""
+def run(configuration: Path, overrides: dict[str, str], port: int, serving: Callable[[], None]) -> int:
+    """The gateway, until it ends; then nothing that it started is left. ``serving()`` is called when it serves."""
     # In a process group of its own, so that Ctrl-C reaches it once: from us.
     command = [str(Path(sys.executable).with_name("grandcentral")), "run", "--config", str(configuration)]
     gateway = subprocess.Popen(command, env={**os.environ, **overrides}, process_group=0)
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, lambda *_: gateway.terminate())
+    while gateway.poll() is None and not answers(port):
+        time.sleep(0.05)
+    if gateway.poll() is None:
+        serving()
     status = gateway.wait()
     stop_stacks(configuration)
     return 0 if status == -signal.SIGTERM else status  # ended as asked
+
+
+def answers(port: int) -> bool:
+    """Whether requests are answered, whatever the answer is."""
+    connection = HTTPConnection("127.0.0.1", port, timeout=1)
+    try:
+        connection.request("GET", "/", headers={"Host": DOMAIN})
+        return connection.getresponse().status > 0
+    except (OSError, HTTPException):
+        return False
+    finally:
+        connection.close()
 
 
 def stop_stacks(configuration: Path) -> None:

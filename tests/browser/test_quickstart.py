@@ -27,7 +27,7 @@ def links(tmp_path: Path) -> object:
             stderr=output,
             stdin=subprocess.DEVNULL,
         )
-    eventually(lambda: "serves tcp:" in log.read_text(), 120, "the quickstart")
+    eventually(lambda: "Ctrl-C stops" in log.read_text(), 120, "the quickstart")
     yield sorted(set(re.findall(r"http://[0-9a-f]+\.review\.localhost:\d+/", log.read_text())))
     running.send_signal(signal.SIGINT)
     assert running.wait(30) == 0, log.read_text()
