@@ -21,7 +21,7 @@ from .backends.static import StaticBackend
 from .config import Configuration
 from .core import leases
 from .core.keys import Key
-from .core.model import App, Endpoint
+from .core.model import App, Endpoint, Version
 from .core.routing import Routes, host_for
 from .frontdoor import MonotonicClock, http_frontend
 from .frontends.http import HttpFrontend
@@ -82,12 +82,17 @@ class Parts:
         done = self.table.reconfigure(
             {app.name: app for app in configuration.apps},
             self.backends.of(configuration),
-            {**_all_versions(self.reactor, configuration, self.manifest, leave_out=set(versions)), **versions},
+            {**_all_versions(self.reactor, configuration, self.manifest, self.learned, leave_out=set(versions)), **versions},
             configuration.limits,
         )
         if self.workers is not None:
             self.workers.crew.roll()
         return Deferred.fromCoroutine(done).addCallback(lambda _: self.warmth.look())
+
+    def learned(self, app: str, version: Version) -> None:
+        """What a version was built from has become known: it may be the newest of a branch that is to be kept warm."""
+        self.table.learned(app, version)
+        self.warmth.look()
 
 
 def assemble(reactor: Any, configuration: Configuration, secret: bytes, log_file: str | None = None) -> Parts:
@@ -110,7 +115,7 @@ def assemble(reactor: Any, configuration: Configuration, secret: bytes, log_file
         wall=time.time,
         apps={app.name: app for app in configuration.apps},
         backends=backends.of(configuration),
-        versions=_all_versions(reactor, configuration, manifest),
+        versions=_all_versions(reactor, configuration, manifest, lambda app, version: parts.learned(app, version)),
         prober=SocketProber(reactor),
         manifest=manifest,
         machine=machine,
@@ -216,15 +221,23 @@ def _become(mapping: dict[str, Any], other: dict[str, Any]) -> None:
     mapping.update(other)
 
 
+Learned = Callable[[str, Version], None]
+"""Gets an app's name and a Version of it of which more is known by now: RegistryVersions.learned."""
+
+
 def _all_versions(
-    reactor: Any, configuration: Configuration, manifest: IManifest, leave_out: set[str] | frozenset[str] = frozenset()
+    reactor: Any,
+    configuration: Configuration,
+    manifest: IManifest,
+    learned: Learned,
+    leave_out: set[str] | frozenset[str] = frozenset(),
 ) -> dict[str, IVersions]:
     apps = [app for app in configuration.apps if app.name not in leave_out]
-    found = {app.name: _versions(reactor, app, configuration, manifest) for app in apps}
+    found = {app.name: _versions(reactor, app, configuration, manifest, learned) for app in apps}
     return {name: versions for name, versions in found.items() if versions is not None}
 
 
-def _versions(reactor: Any, app: App, configuration: Configuration, manifest: IManifest) -> IVersions | None:
+def _versions(reactor: Any, app: App, configuration: Configuration, manifest: IManifest, learned: Learned) -> IVersions | None:
     """None for an app whose names are not looked up anywhere."""
     if app.git is not None:
         return GitVersions(reactor, app.name, app.git)
@@ -239,6 +252,7 @@ def _versions(reactor: Any, app: App, configuration: Configuration, manifest: IM
         credentials=_registry_credentials(reactor, configuration),
         insecure=frozenset(name for name, registry in configuration.registries.items() if registry.insecure),
         token_hosts=frozenset(host for registry in configuration.registries.values() for host in registry.token_hosts),
+        learned=partial(learned, app.name),
     )
 
 

@@ -33,12 +33,12 @@ class Pipeline:
     registry: OwnRegistry
     site: Site
 
-    def push(self, tag: str, page: str) -> str:
+    def push(self, tag: str, page: str, **labels: str) -> str:
         """The digest of a new image. The engine, on which it is built, has forgotten it when the tag is pushed."""
         serve = '["httpd", "-f", "-p", "8080", "-h", "/www"]'
         dockerfile = f"FROM {self.busybox}\nADD index.html /www/\nCMD {serve}\n"
         built = f"{self.registry.host}/review:build-of-{page}"
-        self.engine.build_image({"Dockerfile": dockerfile.encode(), "index.html": page.encode()}, built)
+        self.engine.build_image({"Dockerfile": dockerfile.encode(), "index.html": page.encode()}, built, labels)
         client = self.engine.client()
         digest = images.push(client, built)
         client.remove_image(built, noprune=True)
@@ -124,6 +124,17 @@ def test_a_tag_that_is_kept_warm_is_started_paused_and_replaced_when_it_moves(pi
     eventually(lambda: digest() == second, what="the second image, paused")
     assert first != second
     assert pipeline.page("main") == b"second"
+
+
+@pytest.mark.parametrize("pipeline", ['version = "git-hash"\nwarm = ["main"]'], indirect=True)
+def test_the_newest_commit_of_a_branch_is_kept_warm_as_its_image_says(pipeline: Pipeline) -> None:
+    pipeline.push(ONE, "one", **{"grandcentral.branch": "main"})
+    eventually(lambda: pipeline.state(ONE) == "paused", what="the first commit, paused")
+    pipeline.push("0ddba11", "other", **{"grandcentral.branch": "feature/x"})
+    pipeline.push(TWO, "two", **{"grandcentral.branch": "main"})
+    eventually(lambda: pipeline.state(TWO) == "paused", what="the second commit, paused")
+    assert pipeline.state("0ddba11") == "cold"
+    assert pipeline.page(TWO) == b"two"
 
 
 @pytest.mark.parametrize("pipeline", ['version = "git-hash"\nprewarm = "start"'], indirect=True)
