@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from enum import Enum
 from typing import Protocol
 
-from attrs import field, frozen
+from attrs import evolve, field, frozen
 
 from .hours import Hours
 from .keys import Key
@@ -42,6 +42,10 @@ class Version:
     commit: str | None = None  # 40 hex digits, for versions out of a Git repository
     branch: str | None = None  # what it was built from, if its image says so
     created: float | None = None  # wall seconds: when it was built, if its image says so
+
+    def same(self, other: Version | None) -> bool:
+        """Whether to start one is to start the other, whatever is known of where they come from."""
+        return other is not None and evolve(self, branch=other.branch, created=other.created) == other
 
 
 # -- what a stack is made of --------------------------------------------------------------------------------------------

@@ -189,8 +189,8 @@ def _record_start(db: sqlite3.Connection, start: Start, kept: int) -> None:
     """Adds one and forgets the oldest beyond those that are kept, phases with it (ON DELETE CASCADE)."""
     key = (start.key.app, start.key.name)
     number = db.execute(
-        "INSERT INTO starts (app, name, generation, began, failure) VALUES (?, ?, ?, ?, ?)",
-        (*key, start.generation, start.began, start.failure),
+        "INSERT INTO starts (app, name, generation, began, failure, depth) VALUES (?, ?, ?, ?, ?, ?)",
+        (*key, start.generation, start.began, start.failure, start.depth),
     ).lastrowid
     phases = [(number, phase, seconds) for phase, seconds in start.phases.items()]
     db.executemany("INSERT INTO start_phases (start_id, phase, seconds) VALUES (?, ?, ?)", phases)
@@ -203,10 +203,10 @@ def _record_start(db: sqlite3.Connection, start: Start, kept: int) -> None:
 
 def _starts(db: sqlite3.Connection, key: Key, limit: int) -> tuple[Start, ...]:
     rows = db.execute(
-        "SELECT id, generation, began, failure FROM starts WHERE app = ? AND name = ? ORDER BY id DESC LIMIT ?",
+        "SELECT id, generation, began, failure, depth FROM starts WHERE app = ? AND name = ? ORDER BY id DESC LIMIT ?",
         (key.app, key.name, limit),
     ).fetchall()
-    return tuple(Start(key, generation, began, _phases(db, id), failure) for id, generation, began, failure in rows)
+    return tuple(Start(key, generation, began, _phases(db, id), *rest) for id, generation, began, *rest in rows)
 
 
 def _phases(db: sqlite3.Connection, start: int) -> dict[str, float]:

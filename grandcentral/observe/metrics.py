@@ -8,10 +8,13 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from itertools import accumulate
+from operator import itemgetter
 
-from attrs import frozen
+from attrs import field, frozen
 
-from ..core.counters import SECONDS, Histogram, HttpCounters, StackCounters
+from ..core.counters import FINE, SECONDS, Histogram, HttpCounters, StackCounters
+from ..core.idleness import STOPPED
+from ..core.keys import Key
 from ..core.lifecycle import State
 from ..core.model import StackSnapshot
 
@@ -33,6 +36,8 @@ class Facts:
     capacity: tuple[int, int]  # slots taken, and slots there are
     traffic: tuple[int, int]  # bytes to stacks, and from them
     held: int
+    memory: Mapping[Key, int] = field(factory=dict)  # bytes, of stacks that were weighed
+    memory_available: int | None = None  # bytes; None: nobody looks
 
 
 @frozen
@@ -57,7 +62,23 @@ def _answers(facts: Facts) -> Iterable[tuple[Labels, Value]]:
 
 def _states(facts: Facts) -> Iterable[tuple[Labels, Value]]:
     there = Counter(snapshot.state for snapshot in facts.stacks)
-    return [({"state": state.value}, there[state.value]) for state in State if state is not State.COLD]
+    shown = (*(state.value for state in State if state is not State.COLD), STOPPED)
+    return [({"state": state}, there[state]) for state in shown]
+
+
+def _by(label: str, counts: Mapping[str, int]) -> Iterable[tuple[Labels, Value]]:
+    return [({label: name}, count) for name, count in counts.items()]
+
+
+def _by_both(labels: tuple[str, str], counts: Mapping[tuple[str, str], Value]) -> Iterable[tuple[Labels, Value]]:
+    return [(dict(zip(labels, names, strict=True)), count) for names, count in sorted(counts.items(), key=itemgetter(0))]
+
+
+def _memory(facts: Facts) -> Iterable[tuple[Labels, Value]]:
+    apps: Counter[str] = Counter()
+    for key, size in facts.memory.items():
+        apps[key.app] += size
+    return _by("app", dict(sorted(apps.items())))
 
 
 METRICS = (
@@ -82,6 +103,21 @@ METRICS = (
         "How long requests waited for their stack. Those that found it ready are not in it, but for the first in each worker.",
         (),
         lambda facts: _one(facts.http.held),
+    ),
+    Metric(
+        "grandcentral_http_request_duration_seconds",
+        "histogram",
+        "How long applications took for requests that they answered to the end: from when the stack was ready to the answer's "
+        "last byte. Not in it: waiting for a stack, what was upgraded, and the gateway's own answers.",
+        (),
+        lambda facts: _one(facts.http.served),
+    ),
+    Metric(
+        "grandcentral_http_refusals_total",
+        "counter",
+        "Requests that the gateway answered itself, by the type of the problem: `asleep`, `at-capacity`, `start-failed`, …",
+        ("type",),
+        lambda facts: _by("type", dict(sorted(facts.http.refusals.items()))),
     ),
     Metric(
         "grandcentral_http_connections",
@@ -111,35 +147,85 @@ METRICS = (
         ("direction",),
         lambda facts: [({"direction": "in"}, facts.traffic[0]), ({"direction": "out"}, facts.traffic[1])],
     ),
-    Metric("grandcentral_stacks", "gauge", "Stacks that are not cold, by state.", ("state",), _states),
+    Metric(
+        "grandcentral_stacks",
+        "gauge",
+        "Stacks by state. Of those that are `stopped` nothing runs, and their data is kept; cold ones, of which nothing is "
+        "there, are not counted.",
+        ("state",),
+        _states,
+    ),
     Metric(
         "grandcentral_stacks_capacity",
         "gauge",
-        "Stacks that may exist at once: `max_stacks`.",
+        "Stacks that may run at once: `max_stacks`.",
         (),
         lambda facts: _one(facts.capacity[1]),
     ),
     Metric(
         "grandcentral_stack_starts_total",
         "counter",
-        "Starts that have ended: `ready` or `failed`.",
-        ("outcome",),
-        lambda facts: [({"outcome": outcome}, sum(took.counts)) for outcome, took in facts.table.starts.items()],
+        "Wakes that have ended, `ready` or `failed`, by the depth that a stack was woken from: `cold` (all of it was made), "
+        "`stopped` (what was kept was started again), `paused` (it was thawed).",
+        ("depth", "outcome"),
+        lambda facts: _by_both(("depth", "outcome"), {kind: sum(took.counts) for kind, took in facts.table.starts.items()}),
     ),
     Metric(
         "grandcentral_stack_start_duration_seconds",
         "histogram",
-        "How long starts took, from the look-up of the version to the first answer.",
-        ("outcome",),
-        lambda facts: [({"outcome": outcome}, took) for outcome, took in facts.table.starts.items()],
+        "How long they took, from the look-up of the version to the first answer; of `paused` ones, the thawing.",
+        ("depth", "outcome"),
+        lambda facts: _by_both(("depth", "outcome"), facts.table.starts),
+    ),
+    Metric(
+        "grandcentral_stack_start_phase_seconds",
+        "histogram",
+        "How long each phase of them took, of those that went well. Phases of different services overlap.",
+        ("depth", "phase"),
+        lambda facts: _by_both(("depth", "phase"), facts.table.phases),
     ),
     Metric(
         "grandcentral_stack_stops_total",
         "counter",
-        "Stacks that were stopped since they were `idle` (or had to give way to another), since an operator `asked`, since "
-        "something of them had `vanished`, or since their start `failed`.",
+        "Stacks that were stopped since they were `idle`, since another needed their slot (`room`) or `memory`, for their "
+        "`age`, by an `operator`, since something of them had `vanished`, or since their start `failed`.",
         ("reason",),
-        lambda facts: [({"reason": reason}, count) for reason, count in facts.table.stops.items()],
+        lambda facts: _by("reason", facts.table.stops),
+    ),
+    Metric(
+        "grandcentral_stack_pauses_total",
+        "counter",
+        "Stacks that were paused, for such reasons.",
+        ("reason",),
+        lambda facts: _by("reason", facts.table.pauses),
+    ),
+    Metric(
+        "grandcentral_stack_removals_total",
+        "counter",
+        "Stopped stacks that were removed, for such reasons; `disk` is one of them.",
+        ("reason",),
+        lambda facts: _by("reason", facts.table.removals),
+    ),
+    Metric(
+        "grandcentral_stack_save_failures_total",
+        "counter",
+        "Stacks that were not stopped since a `before_stop` command of theirs failed.",
+        (),
+        lambda facts: _one(facts.table.unsaved),
+    ),
+    Metric(
+        "grandcentral_memory_available_bytes",
+        "gauge",
+        "Memory that stacks may still take, of the machine or of their control group.",
+        (),
+        lambda facts: [] if facts.memory_available is None else _one(facts.memory_available),
+    ),
+    Metric(
+        "grandcentral_app_memory_bytes",
+        "gauge",
+        "Memory that the stacks of an app were seen to take last. Only with `memory_min_free`.",
+        ("app",),
+        _memory,
     ),
     Metric(
         "grandcentral_access_log_dropped_total",
@@ -167,14 +253,15 @@ def document() -> str:
         f"| `{metric.name}` | {metric.type} | {', '.join(f'`{label}`' for label in metric.labels)} | {metric.help} |"
         for metric in METRICS
     ]
-    bounds = ", ".join(f"{bound:g}" for bound in SECONDS)
+    coarse, fine = (", ".join(f"{bound:g}" for bound in bounds) for bounds in (SECONDS, FINE))
     return (
         "# Metrics\n\n"
         "<!-- Written by python -m docs.generate from grandcentral/observe/metrics.py. -->\n\n"
         "`GET /metrics` on the admin listener has them in Prometheus' text format. They are the sums of all workers, and\n"
         "begin at zero when the gateway does. No metric names versions, hosts or commits.\n\n"
         "| name | type | labels | what it says |\n|---|---|---|---|\n" + "\n".join(rows) + "\n\n"
-        f"Histograms have buckets at {bounds} seconds.\n"
+        f"Histograms of starts and of held requests have buckets at {coarse} seconds; those of durations of requests and of\n"
+        f"thawing at {fine} seconds.\n"
     )
 
 
@@ -182,7 +269,7 @@ def _series(name: str, labels: Labels, value: Value) -> Iterable[str]:
     if not isinstance(value, Histogram):
         return [f"{name}{_labels(labels)} {value}"]
     below = list(accumulate(value.counts))
-    bounds = [*(f"{bound:g}" for bound in SECONDS), "+Inf"]
+    bounds = [*(f"{bound:g}" for bound in value.bounds), "+Inf"]
     return [
         *(f"{name}_bucket{_labels({**labels, 'le': bound})} {count}" for bound, count in zip(bounds, below, strict=True)),
         f"{name}_sum{_labels(labels)} {value.total}",

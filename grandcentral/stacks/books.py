@@ -34,10 +34,11 @@ class Books:
     retry_at: float = 0.0  # monotonic seconds
     timeline: Timeline | None = None  # of the start under way
     began: float = 0.0  # monotonic seconds
+    depth: str = "cold"  # what it begins from
 
     def begin(self, lookup: float = 0.0) -> None:
         """A start begins, ``lookup`` seconds after the version was asked for."""
-        self.timeline, self.began = Timeline(), self._clock.seconds() - lookup
+        self.timeline, self.began, self.depth = Timeline(), self._clock.seconds() - lookup, "cold"
         if lookup:
             self.timeline.add("registry", lookup)
 
@@ -80,6 +81,6 @@ class Books:
             return None
         now = self._clock.seconds()
         took, self.phases = now - self.began, self.timeline.durations(now)
-        self._record(Start(key, generation, self._wall() - took, self.phases, failure))
+        self._record(Start(key, generation, self._wall() - took, self.phases, failure, self.depth))
         self.timeline = None
         return took

@@ -108,6 +108,7 @@ class Stack:
     warm: bool = field(default=False, init=False)
     kept: bool = field(default=False, init=False)  # nothing of it runs, and it can be started again as it was
     spellings: set[Key] = field(factory=set, init=False)
+    why: str = field(default="idle", init=False)  # it was last chosen to be put to sleep: see core.counters
     lookup_seconds: float = field(default=0.0, init=False)  # what the look-up before the next start took
     _endpoint: Endpoint | None = field(default=None, init=False)
     _cause: Mishap | Refusal | None = field(default=None, init=False)
@@ -150,7 +151,7 @@ class Stack:
         self._cause = cause
         if self.state is not before:
             self._log.debug(events.STACK_MOVED, key=self.key, before=before.value, after=self.state.value, news=event.value)
-            self._house.counters.moved(before, self.state, event)
+            self._house.counters.moved(before, self.state, event, self.why)
             self._drop_timer()
             if before in _GIVEN_UP and (before, self.state) != (State.SAVING, State.CLOSING):
                 self._operations.abandon()
@@ -290,7 +291,8 @@ class Stack:
         """None if there is nothing to start again; then nothing is left of it either."""
         if not self.kept:
             return None
-        if self._made_of == self.version:
+        if self.version.same(self._made_of):
+            self.books.depth = "stopped"
             try:
                 endpoint = await self._backend.restart(self._launch(), self.books.note)
             except NothingKept as gone:
@@ -302,6 +304,7 @@ class Stack:
         return None
 
     async def _made_anew(self) -> Endpoint:
+        self.books.depth = "cold"
         self.generation += 1
         self._house.counters.retire(self.ticket)
         self.ticket, self._made_of, self._worth_keeping = None, self.version, False
@@ -372,6 +375,7 @@ class Stack:
         self._operations.behind_lock(self._resumed, Event.RESUME_FAILED)
 
     async def _resumed(self) -> Event | None:
+        began = self._clock.seconds()
         try:
             self._endpoint = await self._backend.resume(self.key)
         except EngineUnavailable as away:
@@ -379,6 +383,8 @@ class Stack:
             if self.state is State.RESUMING:  # and not stopped meanwhile
                 self.handle(Event.CHECK_FAILED, away)
             return None
+        if len(self.waiters):
+            self._house.counters.started("paused", None, self._clock.seconds() - began, {})
         return Event.RESUMED
 
     def _do_check(self) -> None:

@@ -67,7 +67,7 @@ def _copied(backends: Mapping[str, IBackend]) -> dict[str, IBackend]:
 
 def _engine_away(failure: Failure) -> NoReturn:
     failure.trap(EngineUnavailable)
-    raise BackendUnavailable(failure.value.why, retry_after=5) from None
+    raise BackendUnavailable(failure.getErrorMessage(), retry_after=5) from None
 
 
 @implementer(ISharedStacks, IStackControl)

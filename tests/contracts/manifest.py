@@ -67,7 +67,7 @@ class ManifestContract:
 
     @pytest_twisted.ensureDeferred
     async def test_what_was_written_is_there_after_a_restart(self, store: Store) -> None:
-        start = Start(RED, 3, NOW - 0.5, {"pull": 1.25, "ready": 0.5}, "web ended with status 1")
+        start = Start(RED, 3, NOW - 0.5, {"pull": 1.25, "ready": 0.5}, "web ended with status 1", "stopped")
         version = evolve(image("abcdef1"), branch="feature/é", created=NOW - 99.25)
         async with opened(store) as manifest:
             await manifest.pin(RED, True)

@@ -61,11 +61,19 @@ def test_what_is_counted_is_what_is_told() -> None:
     http.count(b"BREW", 418)
     http.held.observe(0.3)
     http.held.observe(7.0)
-    table.started(None, 12.0)
-    table.started("no image", 1.0)
-    table.moved(State.DRAINING, State.STOPPING, Event.DRAINED)
-    stacks = (StackSnapshot(Key("app", "a"), "ready"), StackSnapshot(Key("app", "b"), "ready"))
-    told = samples(exposition(facts(http=http, table=table, stacks=stacks, traffic=(10, 20), held=4)))
+    http.served.observe(0.004)
+    http.refused("asleep")
+    table.started("cold", None, 12.0, {"pull": 8.0})
+    table.started("stopped", "no image", 1.0, {})
+    table.started("paused", None, 0.002, {})
+    table.moved(State.SAVING, State.STOPPING, Event.SAVED, "memory")
+    table.moved(State.DOZING, State.PAUSED, Event.DRAINED, "idle")
+    table.moved(State.COLD, State.REMOVING, Event.REMOVE_CHOSEN, "disk")
+    table.moved(State.SAVING, State.RESUMING, Event.SAVE_FAILED, "idle")
+    stacks = tuple(StackSnapshot(Key("app", state[0]), state) for state in ("ready", "stopped", "saving"))
+    memory = {Key("app", "a"): 5, Key("app", "b"): 6, Key("docs"): 7}
+    said = facts(http=http, table=table, stacks=stacks, traffic=(10, 20), held=4, memory=memory, memory_available=99)
+    told = samples(exposition(said))
     wanted = {
         'grandcentral_build_info{version="1.2.3",python="3.11.2"}': 1,
         'grandcentral_http_requests_total{code="200",method="GET"}': 5,
@@ -81,18 +89,40 @@ def test_what_is_counted_is_what_is_told() -> None:
         "grandcentral_held_requests": 4,
         'grandcentral_proxied_bytes_total{direction="in"}': 10,
         'grandcentral_proxied_bytes_total{direction="out"}': 20,
-        'grandcentral_stacks{state="ready"}': 2,
+        'grandcentral_http_request_duration_seconds_bucket{le="0.0025"}': 0,
+        'grandcentral_http_request_duration_seconds_bucket{le="0.005"}': 1,
+        "grandcentral_http_request_duration_seconds_sum": 0.004,
+        'grandcentral_http_refusals_total{type="asleep"}': 1,
+        'grandcentral_stacks{state="ready"}': 1,
+        'grandcentral_stacks{state="stopped"}': 1,
+        'grandcentral_stacks{state="saving"}': 1,
+        'grandcentral_stacks{state="removing"}': 0,
         'grandcentral_stacks{state="starting"}': 0,
         "grandcentral_stacks_capacity": 20,
-        'grandcentral_stack_starts_total{outcome="ready"}': 1,
-        'grandcentral_stack_starts_total{outcome="failed"}': 1,
-        'grandcentral_stack_start_duration_seconds_sum{outcome="ready"}': 12,
-        'grandcentral_stack_start_duration_seconds_bucket{outcome="ready",le="20"}': 1,
-        'grandcentral_stack_stops_total{reason="idle"}': 1,
+        'grandcentral_stack_starts_total{depth="cold",outcome="ready"}': 1,
+        'grandcentral_stack_starts_total{depth="stopped",outcome="failed"}': 1,
+        'grandcentral_stack_starts_total{depth="paused",outcome="ready"}': 1,
+        'grandcentral_stack_start_duration_seconds_sum{depth="cold",outcome="ready"}': 12,
+        'grandcentral_stack_start_duration_seconds_bucket{depth="cold",outcome="ready",le="20"}': 1,
+        'grandcentral_stack_start_duration_seconds_bucket{depth="paused",outcome="ready",le="0.0025"}': 1,
+        'grandcentral_stack_start_phase_seconds_sum{depth="cold",phase="pull"}': 8,
+        'grandcentral_stack_stops_total{reason="memory"}': 1,
         'grandcentral_stack_stops_total{reason="failed"}': 0,
+        'grandcentral_stack_pauses_total{reason="idle"}': 1,
+        'grandcentral_stack_removals_total{reason="disk"}': 1,
+        "grandcentral_stack_save_failures_total": 1,
+        "grandcentral_memory_available_bytes": 99,
+        'grandcentral_app_memory_bytes{app="app"}': 11,
+        'grandcentral_app_memory_bytes{app="docs"}': 7,
         "grandcentral_access_log_dropped_total": 1,
     }
     assert {name: told.get(name) for name in wanted} == wanted
+
+
+def test_every_metric_of_the_gateway_is_there_from_the_start_but_for_what_nobody_looks_at() -> None:
+    there = {line.partition("{")[0].partition(" ")[0] for line in exposition(facts()).splitlines() if not line.startswith("#")}
+    assert not {"grandcentral_memory_available_bytes", "grandcentral_app_memory_bytes"} & there
+    assert {"grandcentral_stack_stops_total", "grandcentral_http_request_duration_seconds_count"} <= there
 
 
 @given(st.lists(st.floats(0, 1000), max_size=20))

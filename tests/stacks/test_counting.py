@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import pytest
+from attrs import evolve
 from twisted.internet.defer import Deferred
 
 from grandcentral.core.keys import Key
-from grandcentral.core.model import Service, StackSpec
+from grandcentral.core.lifecycle import Event
+from grandcentral.core.model import IdlePolicy, Service, StackSpec, Version
 
 from .world import World
 
@@ -39,15 +43,85 @@ def test_starts_are_counted_by_outcome_with_their_durations(world: World) -> Non
     world.ask("1111111")
     world.pass_time(1)
     starts = world.table.counters.starts
-    assert {outcome: sum(starts[outcome].counts) for outcome in starts} == {"ready": 1, "failed": 1}
-    assert 0 < starts["ready"].total < 2
+    assert counts(world) == {("cold", "ready"): 1, ("cold", "failed"): 1}
+    assert 0 < starts["cold", "ready"].total < 2
+    assert 0 < world.table.counters.phases["cold", "create"].total < 2
     assert world.table.counters.stops["failed"] == 1
 
 
-@pytest.mark.parametrize("reason", ["asked", "vanished", "idle"])
+def counts(world: World) -> dict[tuple[str, str], int]:
+    return {kind: sum(took.counts) for kind, took in world.table.counters.starts.items()}
+
+
+@pytest.fixture
+def keeping() -> Iterator[World]:
+    """A world in which stacks that are stopped are kept."""
+    world = World(idle=IdlePolicy(stop=600.0, remove=3600.0))
+    world.open()
+    yield world
+    world.close()
+
+
+def test_wakes_are_counted_by_the_depth_they_began_from(keeping: World) -> None:
+    world = keeping
+    world.ready()
+    world.table.stop(KEY)
+    world.pass_time(5)
+    assert world.table.snapshot()[0].state == "stopped"
+    ticket = world.ready()
+    assert counts(world) == {("cold", "ready"): 1, ("stopped", "ready"): 1}
+    assert [start.depth for start in world.manifest.starts(KEY, 10).result] == ["stopped", "cold"]
+    world.table.choose(Event.PAUSE_CHOSEN, KEY, ticket.generation)
+    world.pass_time(5)
+    world.ready()
+    assert counts(world) == {("cold", "ready"): 1, ("stopped", "ready"): 1, ("paused", "ready"): 1}
+    assert world.table.counters.pauses["idle"] == 1
+
+
+def test_an_operator_who_has_a_stack_removed_is_the_reason(keeping: World) -> None:
+    world = keeping
+    world.ready()
+    world.table.stop(KEY)
+    world.pass_time(5)
+    world.table.remove(KEY)
+    world.pass_time(5)
+    assert world.table.counters.removals["operator"] == 1
+
+
+def test_a_stack_whose_branch_becomes_known_while_it_is_stopped_is_still_the_same(keeping: World) -> None:
+    """What is kept of it was made of the version as it was known then."""
+    world = keeping
+    world.ready()
+    world.table.stop(KEY)
+    world.pass_time(5)
+    known = evolve(world.versions.versions["0000000"], branch="main", created=5.0)
+    world.table.learned("app", known)
+    world.versions.versions["0000000"] = known
+    world.ready()
+    (stack,) = world.table.snapshot()
+    assert stack.version == known
+    assert [start.depth for start in world.manifest.starts(KEY, 10).result] == ["stopped", "cold"]
+
+
+def test_what_is_learned_of_another_image_is_not_learned_of_this_one(world: World) -> None:
+    world.ready()
+    world.table.learned("app", Version("0000000", digest="sha256:other", branch="main"))
+    world.table.learned("app", Version("fffffff", branch="main"))
+    (stack,) = world.table.snapshot()
+    assert stack.version == world.versions.versions["0000000"]
+
+
+def test_the_reason_of_whoever_chose_it_is_what_counts(world: World) -> None:
+    ticket = world.ready()
+    world.table.choose(Event.STOP_CHOSEN, KEY, ticket.generation, "memory")
+    world.pass_time(5)
+    assert world.table.counters.stops["memory"] == 1
+
+
+@pytest.mark.parametrize("reason", ["operator", "vanished", "idle"])
 def test_stops_are_counted_by_reason(world: World, reason: str) -> None:
     ticket = world.ready()
-    if reason == "asked":
+    if reason == "operator":
         world.table.stop(KEY)
     elif reason == "vanished":
         world.backend.kill(KEY, "web", 137)
