@@ -197,14 +197,14 @@ class BodyTooLarge(Refusal):
 
 @define(auto_exc=True)
 class AtCapacity(Refusal):
-    status, type, title = 503, "at-capacity", "All places are taken"
+    status, type, title = 503, "at-capacity", "There is no room"
     max_stacks: int
     why: str
     place: int | None = None  # in the queue, when it was left; 1 is the next
 
     def __str__(self) -> str:
         queued = f" This was number {self.place} in the queue." if self.place else ""
-        return f"All {self.max_stacks} places are taken{': ' + self.why if self.why else ''}.{queued} Ask again in a moment."
+        return f"There is no room for another stack{': ' + self.why if self.why else ''}.{queued} Ask again in a moment."
 
 
 @define(auto_exc=True)

@@ -92,10 +92,10 @@ def slot(
     slots = max(0, free + leaving)
     place = next((place for place in range(len(queue)) if place >= slots or lacking[place] > coming), None)
     if place is None:
-        return Wait("others have yet to stop")
+        return Wait("those that give way have yet to stop")
     willing = [holder for holder in holders if may_sleep(now, holder, limits)]
     if place >= slots and not willing and all(holder.state in _SETTLED for holder in holders):
-        return Refuse("each of the stacks that run is in use or pinned")
+        return Refuse(f"all {limits.max_stacks} places are taken, by stacks that are in use or pinned")
     grown = [holder for holder in willing if holder.ready_since is None or now - holder.ready_since >= limits.min_uptime]
     frees, room = (accounts.frees, accounts.room) if accounts is not None else (_nothing, _nothing)
     newer = _newest(holders, queue)

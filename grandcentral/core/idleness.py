@@ -21,6 +21,7 @@ class Pause:
 
     key: Key
     generation: int
+    why: str = "idle"
 
 
 @frozen
@@ -29,6 +30,7 @@ class Stop:
 
     key: Key
     generation: int
+    why: str = "idle"  # or "age", "room", "memory": see counters.REASONS
 
 
 @frozen
@@ -37,6 +39,7 @@ class Remove:
 
     key: Key
     generation: int
+    why: str = "idle"  # or "disk"
 
 
 Step = Pause | Stop | Remove
@@ -111,7 +114,7 @@ def plan(now: float, stacks: Iterable[StackSnapshot], policies: Mapping[str, Idl
             spare.append(stack)
     over = max(0, held - limits.max_stacks)
     spare.sort(key=lambda stack: (stack.warm, last_use(stack)))
-    steps.update({stack.key: (last_use(stack), Stop(stack.key, stack.generation)) for stack in spare[:over]})
+    steps.update({stack.key: (last_use(stack), Stop(stack.key, stack.generation, "room")) for stack in spare[:over]})
     return tuple(step for _, step in sorted(steps.values(), key=itemgetter(0)))
 
 
@@ -123,8 +126,10 @@ def _due(now: float, stack: StackSnapshot, policy: IdlePolicy, limits: Limits) -
         return Remove(stack.key, stack.generation) if old and not (stack.pinned or stack.warm) else None
     if not may_sleep(now, stack, limits, policy.max_age):
         return None
+    if outlived(now, stack, policy.max_age):
+        return Stop(stack.key, stack.generation, "age")
     stop = policy.stop is not None and unused >= policy.stop
-    if outlived(now, stack, policy.max_age) or (stop and not stack.warm):
+    if stop and not stack.warm:
         return Stop(stack.key, stack.generation)
     if stack.state == State.READY.value and (stop or (policy.pause is not None and unused >= policy.pause)):
         return Pause(stack.key, stack.generation)

@@ -101,7 +101,7 @@ def relieve(now: float, stacks: Iterable[StackSnapshot], accounts: Accounts, lim
     victims = fewest(idle, lacking, accounts.frees)
     if not victims and (lacking > 0 or stalls(accounts.memory)) and not any(stack.state in LEAVING for stack in holders):
         victims = idle[:1]
-    return tuple(Stop(stack.key, stack.generation) for stack in victims)
+    return tuple(Stop(stack.key, stack.generation, "memory") for stack in victims)
 
 
 def stalls(memory: Memory) -> bool:
@@ -113,4 +113,4 @@ def discard(stacks: Collection[StackSnapshot]) -> tuple[Remove, ...]:
     """Which stopped stacks to remove because a disk is full: the least recently used, few at once; none pinned or warm."""
     stopped = [stack for stack in stacks if stack.state == STOPPED and not (stack.pinned or stack.warm)]
     stopped.sort(key=last_use)
-    return tuple(Remove(stack.key, stack.generation) for stack in stopped[:REMOVED_AT_ONCE])
+    return tuple(Remove(stack.key, stack.generation, "disk") for stack in stopped[:REMOVED_AT_ONCE])

@@ -71,7 +71,8 @@ class Janitor:
         """One round. Fires when last uses are written down."""
         self._table.tidy()
         for step in plan(self._clock.seconds(), self._table.snapshot(), self._policies(), self._table.limits):
-            self._log.info(events.STACK_IDLE, key=step.key, step=type(step).__name__.lower())
+            event = events.STACK_OLD if step.why == "age" else events.STACK_IDLE
+            self._log.info(event, key=step.key, step=type(step).__name__.lower())
             self._take(step)
         return self._table.remember_use()
 
@@ -86,7 +87,7 @@ class Janitor:
 
     def _take(self, step: Step) -> None:
         try:
-            self._table.choose(_EVENTS[type(step)], step.key, step.generation)
+            self._table.choose(_EVENTS[type(step)], step.key, step.generation, step.why)
         except Exception:
             self._log.failure(events.JANITOR_FAILED, key=step.key)
 

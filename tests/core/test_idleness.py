@@ -25,8 +25,8 @@ def pause(name: str) -> Step:
     return Pause(Key("app", name), 1)
 
 
-def stop(name: str) -> Step:
-    return Stop(Key("app", name), 1)
+def stop(name: str, why: str = "idle") -> Step:
+    return Stop(Key("app", name), 1, why)
 
 
 def remove(name: str) -> Step:
@@ -93,12 +93,12 @@ class TestMaxAge:
         return steps(evolve(self.OLD, **facts), policy=self.POLICY)
 
     def test_who_has_been_up_for_longer_is_stopped_however_recently_used(self) -> None:
-        assert self.steps() == (stop("a"),)
-        assert self.steps(state="paused") == (stop("a"),)
+        assert self.steps() == (stop("a", "age"),)
+        assert self.steps(state="paused") == (stop("a", "age"),)
         assert self.steps(ready_since=NOW - 1000) == ()
 
     def test_with_streams_but_not_with_a_request(self) -> None:
-        assert self.steps(in_flight=1, streams=1, last_byte=NOW) == (stop("a"),)
+        assert self.steps(in_flight=1, streams=1, last_byte=NOW) == (stop("a", "age"),)
         assert self.steps(in_flight=2, streams=1, last_byte=NOW) == ()
         assert self.steps(in_flight=1) == self.steps(waiting=1) == ()
 
@@ -106,17 +106,17 @@ class TestMaxAge:
         assert self.steps(pinned=True) == self.steps(keep_until=NOW + 1) == ()
 
     def test_a_warm_one_too(self) -> None:
-        assert self.steps(warm=True) == (stop("a"),)  # and started anew by who keeps it warm
+        assert self.steps(warm=True) == (stop("a", "age"),)  # and started anew by who keeps it warm
 
 
 class TestOverTheCap:
     def test_the_least_recently_used_go_first_however_recently(self) -> None:
         stacks = [stack(name, last_used=NOW - age) for name, age in (("a", 1), ("b", 3), ("c", 2))]
-        assert steps(*stacks, limits=LIMITS) == (stop("b"),)
+        assert steps(*stacks, limits=LIMITS) == (stop("b", "room"),)
 
     def test_warm_ones_last(self) -> None:
         stacks = [stack("a", last_used=NOW - 1), stack("b", last_used=NOW - 3, warm=True), stack("c", last_used=NOW - 2)]
-        assert steps(*stacks, limits=LIMITS) == (stop("c"),)
+        assert steps(*stacks, limits=LIMITS) == (stop("c", "room"),)
 
     @pytest.mark.parametrize("state", ["draining", "stopping", "failing", "saving", "closing"])
     def test_what_leaves_already_pays_it_back_and_nobody_else_goes_for_it(self, state: str) -> None:

@@ -34,7 +34,7 @@ class TestRelieve:
         stacks = stack("a", last_used=3.0), stack("b", last_used=1.0), stack("c", last_used=2.0)
         known = accounts(40, a=30, b=30, c=30)
         assert victims(known, *stacks) == "bc"
-        assert relieve(NOW, stacks, known, SHORT) == (Stop(Key("app", "b"), 1), Stop(Key("app", "c"), 1))
+        assert relieve(NOW, stacks, known, SHORT) == (Stop(Key("app", "b"), 1, "memory"), Stop(Key("app", "c"), 1, "memory"))
 
     def test_paused_ones_as_well_as_ready_ones(self) -> None:
         assert victims(accounts(60, a=50, b=50), stack("a"), stack("b", state="paused", last_used=50.0)) == "b"
@@ -100,7 +100,7 @@ class TestDeclared:
 class TestDiscard:
     def test_the_least_recently_used_stopped_stacks_go_few_at_a_time(self) -> None:
         stacks = [stack(name, state="stopped", last_used=float(age)) for age, name in enumerate("dcba")]
-        assert discard(stacks) == (Remove(Key("app", "d"), 1), Remove(Key("app", "c"), 1))
+        assert discard(stacks) == (Remove(Key("app", "d"), 1, "disk"), Remove(Key("app", "c"), 1, "disk"))
 
     def test_never_what_runs_or_is_pinned_or_warm(self) -> None:
         stopped = stack("p", state="stopped", pinned=True), stack("w", state="stopped", warm=True)
