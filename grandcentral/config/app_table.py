@@ -229,8 +229,7 @@ APPS = Table(
             "hours",
             HOURS,
             "When requests may start it: `Mon-Fri 07:00-20:00, Sat 10:00-14:00 Europe/Berlin`; every day where no days are "
-            "named, UTC where no time zone is. Outside them what nobody uses is stopped within minutes; an operator may start it at "
-            "any time.",
+            "named, UTC where no time zone is. Outside them what nobody uses is stopped soon. Operators may start it any time.",
             otherwise="always",
             backends=_STARTED,
         ),
