@@ -310,6 +310,10 @@ texts = st.text(max_size=12) | st.sampled_from(
         "r/i:{version}",
         "1GiB",
         "tcp:1",
+        "07:00-20:00",
+        "any",
+        "start",
+        "cors",
     ]
 )
 scalars = texts | st.integers() | st.floats() | st.booleans() | st.dates() | st.times() | st.datetimes()
@@ -330,6 +334,8 @@ variables = st.dictionaries(
 @settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(documents, variables)
 @example({"apps": {"a": {"host": "*", "image": "i", "serves": "web:0", "tag": "{version}", "version": 3}}}, {})
+@example({"apps": {"a": {"host": "h", "image": "i", "serves": "w:1", "requests": [{"mode": [], "wakes": True}, 3]}}}, {})
+@example({"apps": {"a": {"host": "h", "git": ".", "warm": ["x"] * 30, "before_stop": {"": "x"}}}, "webhooks": 3}, {})
 @example({"apps": {"a": {"host": [], "upstream": "h:1", "ready": {"tcp": True, "http": "/"}}}}, {})
 def test_no_document_does_anything_but_load_or_be_invalid(document: dict[str, object], environ: dict[str, str]) -> None:
     outcome = result(document, environ)
