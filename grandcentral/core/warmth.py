@@ -26,10 +26,15 @@ def plan(now: float, stacks: Iterable[StackSnapshot], wanted: Mapping[Key, Versi
     """What there is to do at ``now`` for each of ``wanted``; nothing for those that are about to change by themselves.
 
     One that was started and has not been asked for since is paused at once. One whose tag has moved to another image is
-    stopped, to be started with the new one; not while somebody uses it.
+    stopped, to be started with the new one; not while somebody uses it. One that was warm, is not wanted any more, and was
+    never asked for makes room at once.
     """
     there = {stack.key: stack for stack in stacks}
-    steps: list[Step] = []
+    steps: list[Step] = [
+        Stop(stack.key, stack.generation)
+        for stack in there.values()
+        if stack.warm and stack.key not in wanted and not stack.requests and may_sleep(now, stack, limits)
+    ]
     for key, version in wanted.items():
         stack = there.get(key)
         if stack is None or stack.state in (State.COLD.value, STOPPED):

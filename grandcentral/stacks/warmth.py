@@ -22,7 +22,7 @@ from .incidents import log_bug
 from .table import StackTable
 
 INTERVAL = 60.0  # seconds between looks
-SOON = 2.0  # the same while one of them is being stopped
+SOON = 5.0  # the same while a stack is being stopped, which may make room
 REST = 600.0  # seconds before one that was started, and had to give way, is started again
 
 
@@ -72,12 +72,11 @@ class Warmth:
         if self._again:
             self.look()
         elif self._open:
-            leaving = any(stack.warm and stack.state in LEAVING for stack in self._table.snapshot())
-            self._timer = self._clock.callLater(SOON if leaving else INTERVAL, self.look)
+            self._timer = self._clock.callLater(SOON if self._heads and self._leaving() else INTERVAL, self.look)
 
     async def _look(self) -> None:
         wanted = await self._wanted()
-        self._table.keep_warm(wanted)
+        self._started = {key: before for key, before in self._started.items() if key in wanted}
         tried: set[Key] = set()
         while True:
             now = self._clock.seconds()
@@ -88,6 +87,7 @@ class Warmth:
                 else:
                     event = Event.PAUSE_CHOSEN if isinstance(step, Pause) else Event.STOP_CHOSEN
                     self._table.choose(event, step.key, step.generation)
+            self._table.keep_warm(wanted)  # from here on, those that are no longer wanted are like any others
             if not starts:
                 return
             tried.add(starts[0])
@@ -96,7 +96,8 @@ class Warmth:
     async def _wanted(self) -> dict[Key, Version]:
         """By key, what is to be kept warm. While nobody can be asked about a name, it stands for what it stood for."""
         heads: dict[Key, Version] = {}
-        for asked in [Key(app.name, name) for app in self._table.apps.values() for name in app.warm]:
+        names = [Key(app.name, name) for app in self._table.apps.values() for name in app.warm]
+        for asked in names:
             versions = self._table.versions.get(asked.app)
             try:
                 heads[asked] = Version(asked.name) if versions is None else await versions.head(asked.name)
@@ -107,7 +108,9 @@ class Warmth:
             else:
                 self._tell(asked, "")
         self._heads = heads
-        return {Key(asked.app, version.name): version for asked, version in heads.items()}
+        wanted = {Key(asked.app, version.name): version for asked, version in heads.items()}
+        self._told = {key: why for key, why in self._told.items() if key in wanted or key in names}
+        return wanted
 
     def _rested(self, now: float, key: Key, version: Version) -> bool:
         """Who had to give way for want of room does not come back at once, only to give way again."""
@@ -117,7 +120,8 @@ class Warmth:
     async def _start(self, key: Key, version: Version) -> None:
         taken, slots = self._table.capacity()
         if taken >= slots:
-            self._tell(key, f"All {slots} places are taken.")
+            if not self._leaving():
+                self._tell(key, f"All {slots} places are taken.")
             return
         try:
             ticket = await self._table.ensure(key)
@@ -127,6 +131,10 @@ class Warmth:
         self._tell(key, "")
         self._started[key] = version, self._clock.seconds()
         self._table.choose(Event.PAUSE_CHOSEN, ticket.key, ticket.generation)
+
+    def _leaving(self) -> bool:
+        """Whether some stack is about to give its slot back."""
+        return any(stack.state in LEAVING for stack in self._table.snapshot())
 
     def _tell(self, key: Key, why: str) -> None:
         """Log it, once for as long as it stays so; "" for no trouble any more."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from attrs import evolve
 
 from grandcentral.core.idleness import HOLDING, Pause, Stop
 from grandcentral.core.keys import Key
@@ -56,8 +57,16 @@ def test_what_is_about_to_change_is_left_alone(state: str) -> None:
     assert planned(state, NEW) == ()
 
 
-def test_what_is_not_wanted_is_nobodys_business_here() -> None:
+def test_what_was_never_wanted_is_nobodys_business_here() -> None:
     assert plan(NOW, [StackSnapshot(KEY, "ready")], {}, Limits()) == ()
+
+
+@pytest.mark.parametrize("state", ["ready", "paused"])
+def test_one_that_is_no_longer_wanted_makes_room_if_nobody_ever_asked_for_it(state: str) -> None:
+    stack = StackSnapshot(KEY, state, 7, warm=True)
+    assert plan(NOW, [stack], {}, Limits()) == (Stop(KEY, 7),)
+    for use in ({"requests": 1}, {"waiting": 1}, {"pinned": True}):
+        assert plan(NOW, [evolve(stack, **use)], {}, Limits()) == ()
 
 
 def test_a_commit_never_moves() -> None:

@@ -11,9 +11,9 @@ from twisted.logger import globalLogPublisher
 
 from grandcentral import events
 from grandcentral.core.keys import Key
-from grandcentral.core.model import Limits, Service, StackSnapshot, StackSpec, Version
+from grandcentral.core.model import Service, StackSnapshot, StackSpec, Version
 from grandcentral.errors import RegistryUnavailable, UnknownVersion
-from grandcentral.stacks.warmth import INTERVAL, REST, Warmth
+from grandcentral.stacks.warmth import INTERVAL, REST, SOON, Warmth
 
 from .world import World
 
@@ -104,11 +104,22 @@ def test_who_waits_for_it_while_it_starts_has_it(warm: Warm) -> None:
 def test_a_new_head_is_started_and_the_old_one_is_like_any_other(warm: Warm) -> None:
     warm.warmth.start()
     warm.world.pass_time(2)
+    warm.world.ready(ONE).begin(warm.world.clock.seconds())
     warm.head(TWO)
     warm.world.pass_time(INTERVAL)
     warm.world.pass_time(2)
     assert (warm.snapshot(TWO).state, warm.snapshot(TWO).warm) == ("paused", True)
     assert not warm.snapshot(ONE).warm
+
+
+def test_an_old_head_that_nobody_has_asked_for_makes_room_for_the_new_one(warm: Warm, troubles: list[str]) -> None:
+    warm.warmth.start()
+    for name in "ab":
+        warm.world.ready(name * 7).begin(warm.world.clock.seconds())
+    warm.head(TWO)
+    warm.look(2 * SOON)
+    assert (warm.world.state(ONE), warm.world.state(TWO)) == ("cold", "paused")
+    assert troubles == []
 
 
 def test_a_push_is_not_waited_for_until_the_next_look(warm: Warm) -> None:
@@ -129,6 +140,7 @@ def test_what_is_told_during_a_look_is_looked_at_after_it(warm: Warm) -> None:
 def test_a_name_that_is_no_longer_in_the_list_loses_the_mark(warm: Warm) -> None:
     warm.warmth.start()
     warm.world.pass_time(2)
+    warm.world.ready(ONE).begin(warm.world.clock.seconds())
     warm.keep()
     warm.look()
     assert not warm.snapshot(ONE).warm
@@ -211,6 +223,7 @@ def test_while_nobody_can_be_asked_a_name_stands_for_what_it_stood_for(warm: War
 def test_a_branch_that_is_gone_is_no_longer_kept(warm: Warm, troubles: list[str]) -> None:
     warm.warmth.start()
     warm.world.pass_time(2)
+    warm.world.ready(ONE).begin(warm.world.clock.seconds())
     warm.world.versions.versions["main"] = UnknownVersion(Key("app", "main"), "the repository")
     del warm.world.versions.branches["main"]
     warm.world.pass_time(3 * INTERVAL)
@@ -226,7 +239,7 @@ def test_one_that_does_not_start_is_tried_again_when_the_table_lets_it(warm: War
     warm.warmth.start()
     warm.world.pass_time(2)
     assert warm.world.state(ONE) == "failed"
-    warm.world.pass_time(INTERVAL + 2)
+    warm.world.pass_time(INTERVAL + SOON)
     assert warm.launches == [ONE, ONE]
     assert len(troubles) == 1
     warm.world.template.spec = StackSpec((Service("web"),), "web", 80)
@@ -258,6 +271,15 @@ def test_after_a_restart_what_runs_is_marked_and_not_started_again(warm: Warm) -
     assert warm.launches == [ONE]
 
 
+def test_what_is_no_longer_wanted_is_not_remembered(warm: Warm) -> None:
+    warm.warmth.start()
+    for digit in "23456":
+        warm.head(digit * 7)
+        warm.look(5)
+    assert set(warm.warmth._started) == {Key("app", "6" * 7)}
+    assert set(warm.warmth._told) == {Key("app", "main"), Key("app", "6" * 7)}
+
+
 def test_when_it_is_stopped_nothing_is_left_of_it(warm: Warm) -> None:
     warm.warmth.start()
     warm.warmth.stop()
@@ -273,4 +295,3 @@ def test_a_world_without_lists_is_left_alone(world: World) -> None:
     world.pass_time(INTERVAL)
     warmth.stop()
     assert world.engine.launches == []
-    assert world.limits == Limits(max_stacks=3, min_uptime=5.0, start_timeout=60.0, queue_timeout=20.0)
