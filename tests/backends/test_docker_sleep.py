@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from twisted.internet.defer import Deferred, ensureDeferred
 
 from grandcentral.backends.docker import verbs
+from grandcentral.backends.docker.abortable import LONGEST_OUTPUT, Command
 from grandcentral.backends.docker.accounts import memory, usage
 from grandcentral.backends.docker.client import frames
 from grandcentral.backends.docker.disk import Image, names, reclaimable, taken
@@ -279,7 +280,7 @@ class Engine:
 
 
 def test_a_command_says_which_process_it_is_before_it_says_anything_else():
-    command, engine = verbs.Command("db", "dump >/kept/dump"), Engine(b"4", b"2\nno ", b"room\nreally\n", status=3)
+    command, engine = Command("db", "dump >/kept/dump"), Engine(b"4", b"2\nno ", b"room\nreally\n", status=3)
     assert command.run(engine) == 3  # type: ignore[arg-type]
     assert command.process == 42
     assert command.tail(50) == ("no room", "really")
@@ -288,14 +289,14 @@ def test_a_command_says_which_process_it_is_before_it_says_anything_else():
 
 
 def test_what_is_said_instead_of_a_process_is_kept_for_people():
-    command = verbs.Command("db", "dump")
+    command = Command("db", "dump")
     command.run(Engine(b"OCI runtime exec failed: /bin/sh: no such file\r\n", status=126))  # type: ignore[arg-type]
     assert command.process == 0
     assert command.tail(50) == ("OCI runtime exec failed: /bin/sh: no such file",)
 
 
 def test_of_a_command_that_prints_without_end_the_last_is_kept():
-    command = verbs.Command("db", "yes")
+    command = Command("db", "yes")
     command.run(Engine(b"7\n", *[b"y" * 1000 + b"\n"] * 1000, b"last\n"))  # type: ignore[arg-type]
     assert command.tail(2)[1] == "last"
-    assert sum(map(len, command.tail(10**6))) <= verbs.LONGEST_OUTPUT
+    assert sum(map(len, command.tail(10**6))) <= LONGEST_OUTPUT

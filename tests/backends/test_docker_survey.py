@@ -61,7 +61,7 @@ def vanished() -> list[tuple[Key, int, Mishap]]:
 @pytest.fixture
 def backend(engine: Engine, vanished: list[tuple[Key, int, Mishap]]) -> DockerBackend:
     backend = DockerBackend(Clock(), "unix:///nowhere", "test")  # type: ignore[arg-type]
-    backend._calls = engine  # type: ignore[assignment]
+    backend._calls = backend._vigil._calls = engine  # type: ignore[assignment]
     backend.watch(lambda *facts: vanished.append(facts), lambda: None)
     return backend
 
@@ -76,7 +76,7 @@ def survey(backend: DockerBackend, engine: Engine, *looks: list[Seen]) -> bool:
 
 def test_what_was_found_whole_is_watched(backend: DockerBackend, engine: Engine, vanished: list[Any]) -> None:
     assert survey(backend, engine, [RUNS], [RUNS])
-    backend._happened(DEATH)
+    backend._vigil.heard(DEATH)
     ((key, generation, mishap),) = vanished
     assert (key, generation) == (KEY, 1)
     assert mishap.logs[0].lines == ("last words",)
@@ -86,7 +86,7 @@ def test_what_dies_between_the_two_looks_is_found_half_made_and_not_told_of(
     backend: DockerBackend, engine: Engine, vanished: list[Any]
 ) -> None:
     assert not survey(backend, engine, [RUNS], [DIED])
-    backend._happened(DEATH)
+    backend._vigil.heard(DEATH)
     assert vanished == []
 
 
@@ -96,7 +96,7 @@ def test_a_death_that_a_later_survey_saw_before_its_event_came_is_still_told(
     """Who asked for that survey may have asked on account of another stack."""
     survey(backend, engine, [RUNS], [RUNS])
     assert not survey(backend, engine, [RUNS], [DIED])
-    backend._happened(DEATH)
+    backend._vigil.heard(DEATH)
     assert [key for key, _, _ in vanished] == [KEY]
 
 
@@ -106,10 +106,10 @@ def test_what_is_being_halted_is_not_watched_and_its_death_not_told(
     survey(backend, engine, [RUNS], [RUNS])
     halted = backend.halt(KEY, grace=False)
     survey(backend, engine, [RUNS], [RUNS])
-    backend._happened(DEATH)
+    backend._vigil.heard(DEATH)
     assert vanished == []
     engine.removing.callback([])
     assert halted.called
     survey(backend, engine, [RUNS], [RUNS])
-    backend._happened(DEATH)
+    backend._vigil.heard(DEATH)
     assert len(vanished) == 1

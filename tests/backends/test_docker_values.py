@@ -15,6 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from grandcentral.backends.docker import bodies, seen
+from grandcentral.backends.docker.abortable import summary
 from grandcentral.backends.docker.health import check_of, failed, parsed
 from grandcentral.backends.docker.labels import (
     Roster,
@@ -29,10 +30,9 @@ from grandcentral.backends.docker.labels import (
     serves_of,
     unique,
 )
-from grandcentral.backends.docker.references import Reference, wanted
+from grandcentral.backends.docker.references import wanted
 from grandcentral.backends.docker.translate import Condition as State
 from grandcentral.backends.docker.translate import condition, ended_how, exit_status, translated
-from grandcentral.backends.docker.verbs import summary
 from grandcentral.core.keys import Key
 from grandcentral.core.model import (
     Condition,
@@ -124,28 +124,18 @@ def test_a_spoilt_label_is_no_generation(spoilt: dict[str, str]):
 # -- references ---------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(
-    ("text", "repository", "tag", "registry"),
-    [
-        ("mariadb", "mariadb", "", "docker.io"),
-        ("team/app:1", "team/app", "1", "docker.io"),
-        ("localhost/app", "localhost/app", "", "localhost"),
-        ("127.0.0.1:5000/app", "127.0.0.1:5000/app", "", "127.0.0.1:5000"),
-        ("registry.example.com:5000/team/app:v1", "registry.example.com:5000/team/app", "v1", "registry.example.com:5000"),
-    ],
-)
-def test_references_fall_into_their_parts(text: str, repository: str, tag: str, registry: str):
-    reference = Reference.parse(text)
-    assert (reference.repository, reference.tag, reference.registry) == (repository, tag, registry)
-
-
 def test_the_version_s_own_image_is_started_by_digest_and_others_by_tag():
     assert str(wanted(WEB, VERSION)) == f"registry.example.com/quepid@{VERSION.digest}"
     assert str(wanted(evolve(WEB, image=VERSION.image), VERSION)) == f"registry.example.com/quepid@{VERSION.digest}"
     assert str(wanted(DB, VERSION)) == "mariadb:10"
     assert str(wanted(LOAD, VERSION)) == "loader:latest"
-    assert str(wanted(evolve(LOAD, image="loader@sha256:bb"), VERSION)) == "loader@sha256:bb"
+    assert str(wanted(evolve(LOAD, image=f"loader@{VERSION.digest}"), VERSION)) == f"loader@{VERSION.digest}"
     assert wanted(WEB, Version("x")) is None
+
+
+def test_an_image_that_no_engine_would_take_is_refused_by_name():
+    with pytest.raises(EngineRefused, match=r"load cannot be started from 'Loader:1': 'Loader' .* is no repository"):
+        wanted(evolve(LOAD, image="Loader:1"), VERSION)
 
 
 # -- bodies -------------------------------------------------------------------------------------------------------------

@@ -23,16 +23,17 @@ from . import accounts, hooks, taking_away, verbs
 from .calls import Calls
 from .images import Credentials, Images, images_of
 from .kept import Kept, as_made, kept
-from .labels import SERVICES, Roster, generation_of, is_disposable, key_of, unique
+from .labels import SERVICES, Roster, is_disposable, unique
 from .launching import Launching
 from .making import Making
 from .phases import Phases
 from .seen import Seen, by_key, endpoint, survey
 from .stream import Events
 from .taking_away import place
-from .translate import Condition, exit_status
+from .translate import Condition
+from .vigil import Vigil
 from .waiting import Reactor, sleep, together
-from .watch import Watch, obituary, tails
+from .watch import Watch, tails, watch_of
 
 T = TypeVar("T")
 
@@ -75,12 +76,9 @@ class DockerBackend:
         self._repositories = repositories
         self._log = Logger()
         self._calls = Calls(reactor, base_url)
-        self._events = Events(reactor, base_url, instance, self._happened, self._up, self._down)
-        self._watches: dict[Key, Watch] = {}
-        self._dying: dict[Key, Watch] = {}  # lost a service; what is to be said of it is being gathered
-        self._ending: set[Key] = set()  # what a survey still sees running is not to be missed
+        self._vigil = Vigil(self._calls, self._bug)
+        self._events = Events(reactor, base_url, instance, self._vigil.heard, self._up, self._down)
         self._under_way: set[Deferred[Any]] = set()  # what is given up when we close
-        self._vanished: Vanished = lambda key, generation, mishap: None
         self._returned: Callable[[], None] = lambda: None
         self._was_away = False
         self._closing = False
@@ -88,7 +86,7 @@ class DockerBackend:
     # -- opening and closing --------------------------------------------------------------------------------------------
 
     def watch(self, vanished: Vanished, returned: Callable[[], None]) -> None:
-        self._vanished, self._returned = vanished, returned
+        self._vigil.told, self._returned = vanished, returned
 
     def open(self) -> Deferred[None]:
         self._calls.start()
@@ -103,6 +101,7 @@ class DockerBackend:
 
     async def _close(self) -> None:
         self._closing = True
+        self._vigil.close()
         for one in tuple(self._under_way):
             one.cancel()
         await self._events.close()
@@ -140,22 +139,21 @@ class DockerBackend:
         containers = await self._containers(launch.key)
         there = kept(launch.key, containers, networks)
         launch = evolve(launch, spec=as_made(launch.spec, there))
-        watch = self._watch_of(launch.key, containers)
+        watch = watch_of(containers)
         watch.resting = {one.id: one.started for one in containers if not one.up}
         parts = Kept(self._calls, there)
         return await self._start(watch, Launching(self._reactor, self._calls, launch, parts, watch, Phases(report)))
 
     async def _start(self, watch: Watch, launching: Launching) -> Endpoint:
         watch.ended = launching.ended
-        self._watches[watch.key] = watch
+        self._vigil.begin(watch)
         try:
-            watch.endpoint = await launching.run()
+            where = await launching.run()
         except BaseException:
-            if self._watches.get(watch.key) is watch:
-                del self._watches[watch.key]
+            self._vigil.end(watch)
             raise
-        watch.ended = partial(self._lost, watch)
-        return watch.endpoint
+        self._vigil.launched(watch, where)
+        return where
 
     def fetch(self, launch: Launch, report: Report) -> Deferred[None]:
         return self._until_closed(self._fetch(launch, report))
@@ -192,11 +190,8 @@ class DockerBackend:
             wait = min(wait * 2, longest)
 
     def _unwatched(self, key: Key, ending: Coroutine[Deferred[Any], Any, None]) -> Deferred[None]:
-        """What is taken away on purpose has not vanished."""
-        self._watches.pop(key, None)
-        self._dying.pop(key, None)
-        self._ending.add(key)
-        return afterwards(Deferred.fromCoroutine(ending), lambda: self._ending.discard(key))
+        self._vigil.take_away(key)
+        return afterwards(Deferred.fromCoroutine(ending), lambda: self._vigil.gone(key))
 
     # -- freezing -------------------------------------------------------------------------------------------------------
 
@@ -214,7 +209,7 @@ class DockerBackend:
         """A stack that is watched is as it was when it was last seen, or we would have been told: it is not looked at first,
         for somebody waits. If it was not paused after all, it is."""
         await self._events.connected()
-        watch = self._watches.get(key)
+        watch = self._vigil.of(key)
         if watch is not None and watch.endpoint is not None:
             lasting = [one for one, service in watch.containers.items() if service not in watch.tasks]
             if all(await self._thaw(lasting)):
@@ -247,34 +242,20 @@ class DockerBackend:
         # Looks twice: a container that died after a first look and before it was watched would never be missed. What is
         # whole at a second look, after it was entered, is watched from then on.
         containers = await self._containers()
-        # What was watched before stays so: its death is told by its event, whoever asked for this survey.
-        left_alone = self._watches.keys() | self._ending
-        new = [found for found in survey(containers, ()) if found.whole and found.key not in left_alone]
-        entered = [self._enter(found, containers) for found in new]
+        stacks = by_key(containers)
+        entered = self._vigil.enter(
+            watch_of(stacks[found.key], found.endpoint) for found in survey(containers, ()) if found.whole
+        )
         containers = await self._containers()
         networks = await self._calls.quick(partial(verbs.networks, instance=self._instance))
         volumes = await self._calls.quick(partial(verbs.volumes, instance=self._instance))
         going = [labels for labels in volumes.values() if is_disposable(labels)]  # the others are there without a stack, too
-        stacks = survey(containers, [*networks.values(), *going])
-        whole = {(found.key, found.generation) for found in stacks if found.whole}
+        there = survey(containers, [*networks.values(), *going])
+        whole = {(found.key, found.generation) for found in there if found.whole}
         for watch in entered:
-            if (watch.key, watch.generation) not in whole and self._watches.get(watch.key) is watch:
-                del self._watches[watch.key]
-        return stacks
-
-    def _enter(self, found: Found, containers: list[Seen]) -> Watch:
-        """Watch a stack that was found."""
-        watch = self._watch_of(found.key, by_key(containers)[found.key])
-        watch.endpoint = found.endpoint
-        watch.ended = partial(self._lost, watch)
-        self._watches[found.key] = watch
-        return watch
-
-    def _watch_of(self, key: Key, containers: list[Seen]) -> Watch:
-        """For the containers of one stack, all of one start."""
-        labels = containers[0].labels
-        tasks = Roster.parse(labels[SERVICES]).tasks
-        return Watch(key, generation_of(labels), tasks, {one.id: one.service for one in containers})
+            if (watch.key, watch.generation) not in whole:
+                self._vigil.end(watch)
+        return there
 
     def logs(self, key: Key, lines: int) -> Deferred[tuple[LogTail, ...]]:
         return Deferred.fromCoroutine(self._logs(key, lines))
@@ -295,35 +276,6 @@ class DockerBackend:
 
     # -- what happens by itself -----------------------------------------------------------------------------------------
 
-    def _happened(self, event: Mapping[str, Any]) -> None:
-        """An event of one of our containers (Engine API, ``SystemEvents``)."""
-        container, attributes = event["Actor"]["ID"], event["Actor"]["Attributes"]
-        watch = self._watches.get(key_of(attributes))
-        service = watch.containers.get(container) if watch else None
-        if watch is None or service is None:
-            return
-        match event["Action"]:
-            case "start":
-                watch.resting.pop(container, None)
-            case "die" if container not in watch.resting:
-                watch.ended(service, exit_status(int(attributes["exitCode"])))
-            case "destroy":
-                watch.ended(service, None)
-
-    def _lost(self, watch: Watch, service: str, status: int | None) -> None:
-        """A service of a launched stack has ended."""
-        if service in watch.tasks or self._watches.get(watch.key) is not watch:
-            return
-        del self._watches[watch.key]
-        self._dying[watch.key] = watch
-        Deferred.fromCoroutine(self._bury(watch, service, status)).addErrback(self._bug)
-
-    async def _bury(self, watch: Watch, service: str, status: int | None) -> None:
-        mishap = await obituary(self._calls, watch, service, status)
-        if self._dying.get(watch.key) is watch and not self._closing:
-            del self._dying[watch.key]
-            self._vanished(watch.key, watch.generation, mishap)
-
     def _until_closed(self, work: Coroutine[Deferred[Any], Any, T]) -> Deferred[T]:
         deferred = Deferred.fromCoroutine(work)
         self._under_way.add(deferred)
@@ -340,19 +292,11 @@ class DockerBackend:
 
     async def _reconcile(self) -> None:
         """The engine is back: find out who died meanwhile, then say so."""
-        known = [(watch, dict(watch.containers)) for watch in self._watches.values()]
         try:
-            there = {one.id: one for one in await self._containers()}
+            await self._vigil.catch_up(self._containers())
         except EngineUnavailable:
             self._events.reconnect()  # it went again; the next connection comes here again
             return
-        for watch, containers in known:
-            for container, service in containers.items():
-                one = there.get(container)
-                if one is None:
-                    watch.ended(service, None)
-                elif one.condition is Condition.ENDED and watch.resting.get(container) != one.started:
-                    watch.ended(service, one.status)
         if not self._closing:
             self._log.info(events.BACKEND_RETURNED, backend=self.name)
             self._returned()

@@ -10,7 +10,7 @@ from docker import APIClient
 from docker.auth import encode_header, get_config_header
 from docker.utils import convert_filters
 
-from .references import Reference
+from ...core.references import Reference
 
 SILENCE = 300  # seconds without a word after which a pull that has begun has failed
 
@@ -74,8 +74,8 @@ class Client(APIClient):
         :param auth: None: what the Docker configuration file of our user says of that registry, as it is now.
         """
         self.reload_config()
-        header = encode_header(dict(auth)) if auth else get_config_header(self, image.registry)
-        params = {"fromImage": image.repository, "tag": image.digest or image.tag or "latest", "platform": platform}
+        header = encode_header(dict(auth)) if auth else get_config_header(self, image.domain)
+        params = {"fromImage": image.familiar, "tag": image.digest or image.tag, "platform": platform}
         headers = {"X-Registry-Auth": header} if header else {}
         answer = self._post(self._url("/images/create"), params=params, headers=headers, stream=True)
         return self._streamed(answer, self._dicts, silence=SILENCE)

@@ -6,7 +6,7 @@ from collections.abc import Collection, Container, Iterable, Mapping
 from typing import Any
 
 from ...core.model import Version
-from .references import Reference
+from ...core.references import parse
 
 Image = Mapping[str, Any]  # ``ImageSummary`` of the Engine API
 Layer = Mapping[str, Any]  # an item of ``ImageHistory``
@@ -23,17 +23,20 @@ def reclaimable(
 ) -> list[Image]:
     """Those that are of our ``repositories`` and of no other, that no container has (``used``: ids), and of no version in
     ``keep``, whether that is known by digest or by tag."""
-    ours = {Reference.parse(repository).familiar for repository in repositories}
+    ours = {parse(repository).familiar for repository in repositories}
     digests = {version.digest for version in keep if version.digest}
-    tags = {(reference.familiar, reference.tag) for reference in (Reference.parse(one.image) for one in keep if one.image)}
+    tags = {(reference.familiar, reference.tag) for reference in (parse(one.image) for one in keep if one.image)}
 
     def superfluous(image: Image) -> bool:
-        references = [Reference.parse(name) for name in names(image)]
+        try:
+            references = [parse(name) for name in names(image)]
+        except ValueError:  # a name that nobody can have configured
+            return False
         return (
             bool(references)
             and image["Id"] not in used
             and all(one.familiar in ours for one in references)
-            and not any(one.digest in digests or (one.familiar, one.tag) in tags for one in references)
+            and not any(one.digest in digests if one.digest else (one.familiar, one.tag) in tags for one in references)
         )
 
     return [image for image in images if superfluous(image)]

@@ -9,7 +9,7 @@ from twisted.internet.defer import CancelledError, Deferred, TimeoutError
 
 from ...core.model import Hook, LogTail
 from ...errors import EngineRefused, HookFailed
-from . import verbs
+from .abortable import Command, kill_group
 from .calls import Calls
 from .translate import ended_how, exit_status
 from .watch import LAST_LINES
@@ -23,7 +23,7 @@ async def execute(clock: Any, calls: Calls, container: str, hook: Hook, within: 
 
     Raises HookFailed, CancelledError, and EngineUnavailable, after which the command may go on.
     """
-    command = verbs.Command(container, hook.command)
+    command = Command(container, hook.command)
     name = f"{hook.command!r} in {hook.service}"
     running = Deferred.fromCoroutine(calls.hook(command.run, command.abort)).addTimeout(within, clock)
     try:
@@ -40,11 +40,11 @@ async def execute(clock: Any, calls: Calls, container: str, hook: Hook, within: 
         raise _failed(ended_how(name, None if status is None else exit_status(status), False, None), hook, command)
 
 
-async def _kill(calls: Calls, container: str, command: verbs.Command) -> None:
+async def _kill(calls: Calls, container: str, command: Command) -> None:
     if command.process:
-        await calls.quick(partial(verbs.kill_group, container=container, process=command.process))
+        await calls.quick(partial(kill_group, container=container, process=command.process))
 
 
-def _failed(why: str, hook: Hook, command: verbs.Command) -> HookFailed:
+def _failed(why: str, hook: Hook, command: Command) -> HookFailed:
     lines = command.tail(LAST_LINES)
     return HookFailed(why, logs=(LogTail(hook.service, lines),) if lines else ())

@@ -8,11 +8,13 @@ from functools import partial
 from attrs import define, field
 
 from ...core.model import Launch, Service
+from ...core.references import Reference
 from ...errors import EngineRefused
 from . import verbs
+from .abortable import Pull
 from .calls import Calls
 from .phases import Phases
-from .references import Reference, wanted
+from .references import wanted
 from .waiting import Fact, Reactor
 
 Credentials = Callable[[str], Mapping[str, str] | None]
@@ -61,7 +63,7 @@ class Images:
         self._pulled[image] = Fact()
         reference, platform = image
         with self._phases.during("pull", service):
-            pull = verbs.Pull(reference, self._credentials(reference.registry), platform)
+            pull = Pull(reference, self._credentials(reference.domain), platform)
             tell = partial(self._reactor.callFromThread, self._phases.say, "pull", service)
             await self._calls.pull(partial(pull.run, progress=tell), pull.abort)
         self._pulled[image].come(None)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 
 from attrs import define, field
@@ -12,6 +12,8 @@ from ...core.model import Endpoint, LogTail
 from ...errors import EngineRefused, EngineUnavailable, Mishap, ServiceExited
 from . import verbs
 from .calls import Calls
+from .labels import SERVICES, Roster, generation_of, key_of
+from .seen import Seen
 from .translate import ended_how
 from .waiting import together
 
@@ -38,6 +40,15 @@ class Watch:
     resting: dict[str, str] = field(factory=dict)  # id -> Seen.started, of those whose new start has yet to be told
     endpoint: Endpoint | None = None  # once it has been launched
     ended: Ended = lambda service, status: None  # may be told twice of one death
+
+
+def watch_of(containers: Sequence[Seen], endpoint: Endpoint | None = None) -> Watch:
+    """For all containers of one stack, of one start."""
+    labels = containers[0].labels
+    tasks = Roster.parse(labels[SERVICES]).tasks
+    return Watch(
+        key_of(labels), generation_of(labels), tasks, {one.id: one.service for one in containers}, endpoint=endpoint
+    )
 
 
 async def tails(calls: Calls, containers: Mapping[str, str], lines: int) -> tuple[LogTail, ...]:
