@@ -52,7 +52,9 @@ from grandcentral.errors import EngineRefused, EngineUnavailable, ImageUnavailab
 from .docker_seen import seen as container_seen
 
 KEY = Key("quepid", "db139cf")
-VERSION = Version("db139cf", "registry.example.com/quepid:db139cf", "sha256:" + "a" * 64, "db139cf" + "0" * 33)
+VERSION = Version(
+    "db139cf", "registry.example.com/quepid:db139cf", "sha256:" + "a" * 64, "db139cf" + "0" * 33, "main", 1795193611.25
+)
 WEB = Service("web", depends_on=(Dependency("load", Condition.COMPLETED),))
 LOAD = Service("load", image="loader", depends_on=(Dependency("db"),))
 DB = Service("db", image="mariadb:10")

@@ -31,7 +31,9 @@ label                              what it says
 ``grandcentral.image``             the version's image as it was resolved
 ``grandcentral.digest``            the digest that was started; absent if it was not known
 ``grandcentral.commit``            the version's commit; absent if it was not known
-``grandcentral.created``           when, RFC 3339, UTC
+``grandcentral.branch``            the branch that it was built from; absent if it was not known
+``grandcentral.built``             when it was built, in seconds since the epoch; absent if it was not known
+``grandcentral.created``           when the container was made, RFC 3339, UTC
 ``com.docker.compose.service``     its service
 ``com.docker.compose.oneoff``      ``False``; ``True`` for a task
 ``com.docker.compose.depends_on``  what it waits for: ``db:service_healthy:false,load:service_completed_successfully:false``

@@ -24,6 +24,8 @@ VERSION = "grandcentral.version"
 IMAGE = "grandcentral.image"
 DIGEST = "grandcentral.digest"
 COMMIT = "grandcentral.commit"
+BRANCH = "grandcentral.branch"
+BUILT = "grandcentral.built"
 CREATED = "grandcentral.created"
 DISPOSABLE = "grandcentral.disposable"
 PROJECT = "com.docker.compose.project"
@@ -75,7 +77,14 @@ def of_volume(instance: str, launch: Launch, volume: str) -> dict[str, str]:
 def of_service(instance: str, launch: Launch, service: str, created: str) -> dict[str, str]:
     """The labels of the container of one service: the template's own, and ours, which win."""
     spec, version = launch.spec, launch.version
-    known = {VERSION: version.name, IMAGE: version.image, DIGEST: version.digest, COMMIT: version.commit}
+    known = {
+        VERSION: version.name,
+        IMAGE: version.image,
+        DIGEST: version.digest,
+        COMMIT: version.commit,
+        BRANCH: version.branch,
+        BUILT: None if version.created is None else repr(version.created),
+    }
     return {
         **spec.service(service).labels,
         **of_stack(instance, launch),
@@ -143,7 +152,15 @@ def generation_of(labels: Labels) -> int:
 def version_of(labels: Labels) -> Version | None:
     if VERSION not in labels:
         return None
-    return Version(labels[VERSION], labels.get(IMAGE), labels.get(DIGEST), labels.get(COMMIT))
+    built = labels.get(BUILT)
+    return Version(
+        labels[VERSION],
+        labels.get(IMAGE),
+        labels.get(DIGEST),
+        labels.get(COMMIT),
+        labels.get(BRANCH),
+        None if built is None else float(built),
+    )
 
 
 def dependencies_of(labels: Labels) -> tuple[Dependency, ...]:
