@@ -26,6 +26,7 @@ class Ticket:
     generation: int
     endpoint: Endpoint
     open: bool = True
+    outlived: bool = False  # its stack has been up for long enough: streams are no reason to go on
     in_flight: int = 0
     streams: int = 0
     requests: int = 0

@@ -424,7 +424,9 @@ class Stack:
     async def _drained(self) -> Event:
         """At once where all that use it are in this process; otherwise when each worker has answered. See Note [Drain]."""
         assert self.ticket is not None
-        if busy(self._clock.seconds(), self.snapshot(), self._house.limits):
+        self.ticket.outlived = self.why == "age"
+        max_age = self.app.idle.max_age if self.ticket.outlived else None
+        if busy(self._clock.seconds(), self.snapshot(), self._house.limits, max_age):
             return Event.DRAIN_REFUSED
         return Event.DRAINED if await self._house.drained(self.ticket) else Event.DRAIN_REFUSED
 

@@ -107,9 +107,9 @@ class Closed(amp.Command):
 
 
 class Drain(amp.Command):
-    """Gateway to worker: as Closed; and is something in flight there?"""
+    """Gateway to worker: as Closed; and is something in flight there? Streams do not count if the stack has ``outlived`` them."""
 
-    arguments = _STACK
+    arguments = [*_STACK, (b"outlived", amp.Boolean(optional=True))]  # a gateway of an earlier version does not say
     response = [(b"busy", amp.Boolean())]
 
 

@@ -176,7 +176,9 @@ class Hub:
     def _ask(self, member: Member, ticket: Ticket) -> Deferred[bool]:
         if member.line is None:  # it may live, and serve by what it knows, until we know better
             return succeed(False)
-        answer = member.line.callRemote(Drain, key=str(ticket.key), generation=ticket.generation)
+        answer = member.line.callRemote(
+            Drain, key=str(ticket.key), generation=ticket.generation, outlived=ticket.outlived
+        )
         answer.addTimeout(ANSWER_WITHIN, self._clock)
         return answer.addCallbacks(lambda box: not box["busy"], lambda _: False)
 

@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator, Mapping
+from math import inf
 from typing import Any, Protocol
 
 from attrs import define, evolve, field
@@ -225,13 +226,14 @@ class RemoteStacks:
         if ticket is not None:
             self._close(ticket)
 
-    def drain(self, key: Key, generation: int) -> bool:
-        """Close it. Whether somebody still uses it."""
+    def drain(self, key: Key, generation: int, outlived: bool) -> bool:
+        """Close it. Whether somebody still uses it; a stream is no use of a stack that has been up for long enough."""
         ticket = self._tickets.get((key, generation))
         if ticket is None:
             return False
         self._close(ticket)
-        use = StackSnapshot(key, "draining", in_flight=ticket.in_flight, streams=ticket.streams, last_byte=ticket.last_byte)
+        last_byte = -inf if outlived else ticket.last_byte
+        use = StackSnapshot(key, "draining", in_flight=ticket.in_flight, streams=ticket.streams, last_byte=last_byte)
         now = self._clock.seconds()
         return busy(now, use, self._limits) or ticket.keep_until > now
 

@@ -156,9 +156,9 @@ class Worker:
     def close(self, key: Key, generation: int) -> None:
         self._stacks.close(key, generation)
 
-    def drain(self, key: Key, generation: int) -> bool:
+    def drain(self, key: Key, generation: int, outlived: bool) -> bool:
         """Whether the stack is in use; if it is, the gateway hears first what we know of its use."""
-        in_use = self._stacks.drain(key, generation)
+        in_use = self._stacks.drain(key, generation, outlived)
         self.tell()
         return in_use
 
@@ -210,8 +210,8 @@ class WorkerLine(Line):
         return {}
 
     @Drain.responder
-    def drain(self, key: str, generation: int) -> dict[str, Any]:
-        return {"busy": self._worker.drain(Key.parse(key), generation)}
+    def drain(self, key: str, generation: int, outlived: bool | None = None) -> dict[str, Any]:
+        return {"busy": self._worker.drain(Key.parse(key), generation, bool(outlived))}
 
     @Lend.responder
     def lend(self, slot: int, endpoint: str, descriptor: int) -> dict[str, Any]:

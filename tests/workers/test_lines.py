@@ -197,6 +197,20 @@ class TestDrain:
         rig.flush()
         assert rig.world.state() == "stopping"
 
+    def test_nor_does_any_stream_of_a_stack_that_has_been_up_for_long_enough(self, rig: Rig) -> None:
+        ticket = rig.ready()
+        ticket.begin(rig.world.clock.seconds())
+        ticket.stream_opened(rig.world.clock.seconds())
+        rig.world.table.choose(Event.STOP_CHOSEN, KEY, 1, "age")
+        rig.flush()
+        assert rig.world.state() == "stopping"
+
+    def test_but_a_request_does(self, rig: Rig) -> None:
+        rig.ready().begin(rig.world.clock.seconds())
+        rig.world.table.choose(Event.STOP_CHOSEN, KEY, 1, "age")
+        rig.flush()
+        assert rig.world.state() == "ready"
+
     def test_a_worker_that_does_not_answer_is_taken_for_busy(self, rig: Rig) -> None:
         rig.ready()
         rig.world.table.choose(Event.STOP_CHOSEN, KEY, 1)
