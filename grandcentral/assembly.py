@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import platform
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any
 
@@ -142,14 +142,22 @@ def assemble(reactor: Any, configuration: Configuration, secret: bytes, log_file
         clock=clock,
         workers=parts.workers.crew.seen if parts.workers else list,
         metrics=lambda: (exposition(_facts(parts)), MEDIA_TYPE),
+        memory=lambda: _weighed(parts)[0],
         url=url,
         webhooks=Webhooks(lambda: parts.configuration.webhooks.secret, prewarming.pushed),
     )
     return parts
 
 
+def _weighed(parts: Parts) -> tuple[Mapping[Key, int], int | None]:
+    """Bytes that stacks were seen to take last, and bytes that they may still take; None if the machine does not tell."""
+    accounts = parts.table.ledger.accounts()
+    return ({}, None) if accounts is None else (accounts.usage, accounts.memory.available)
+
+
 def _facts(parts: Parts) -> Facts:
     stacks = parts.table.snapshot()
+    usage, available = _weighed(parts)
     held = sum(snapshot.waiting for snapshot in stacks)
     if parts.frontend is not None:
         http = parts.frontend.counted()
@@ -165,6 +173,8 @@ def _facts(parts: Parts) -> Facts:
         capacity=parts.table.capacity(),
         traffic=parts.table.traffic(),
         held=held,
+        memory=usage,
+        memory_available=available,
     )
 
 

@@ -35,6 +35,15 @@ class Reference:
         """host[:port] of the registry's API."""
         return "registry-1.docker.io" if self.domain == DOCKER_HUB else self.domain
 
+    @property
+    def familiar(self) -> str:
+        """The repository as engines call it: without the registry, and the part of it, that they take if none is named."""
+        return self.repository.removeprefix("library/") if self.domain == DOCKER_HUB else f"{self.domain}/{self.repository}"
+
+    def __str__(self) -> str:
+        """As engines write it: "nginx:latest", or "registry.example.com/app@sha256:…"."""
+        return f"{self.familiar}@{self.digest}" if self.digest else f"{self.familiar}:{self.tag}"
+
 
 def parse(text: str) -> Reference:
     """Raises ValueError with a sentence that names the part which is wrong."""

@@ -184,14 +184,20 @@ def test_a_stack_takes_what_its_containers_take_and_a_stopped_one_nothing():
 # -- images -------------------------------------------------------------------------------------------------------------
 
 
+REPOSITORY = "registry.example.com:5000/app"
+
+
+def digest(end: str) -> str:
+    return f"sha256:{end:0>64}"
+
+
 def image(name: str, *tags: str, digest: str = "") -> Image:
     return {"Id": name, "RepoTags": list(tags) or None, "RepoDigests": [digest] if digest else ["<none>@<none>"]}
 
 
-REPOSITORY = "registry.example.com:5000/app"
-OLD = image("old", f"{REPOSITORY}:old", digest=f"{REPOSITORY}@sha256:01d")
-NEW = image("new", f"{REPOSITORY}:new", digest=f"{REPOSITORY}@sha256:4e3")
-MOVED = image("moved", "<none>:<none>", digest=f"{REPOSITORY}@sha256:30e")
+OLD = image("old", f"{REPOSITORY}:old", digest=f"{REPOSITORY}@{digest('01d')}")
+NEW = image("new", f"{REPOSITORY}:new", digest=f"{REPOSITORY}@{digest('4e3')}")
+MOVED = image("moved", "<none>:<none>", digest=f"{REPOSITORY}@{digest('30e')}")
 SHARED = image("shared", f"{REPOSITORY}:shared", "somebody/else:1")
 OTHER = image("other", "mariadb:10")
 BUILT = image("built", "<none>:<none>")
@@ -214,7 +220,7 @@ def test_what_a_container_has_stays():
 
 def test_what_is_of_a_version_to_keep_stays_by_digest_or_by_tag():
     assert superfluous(Version("new", f"{REPOSITORY}:new")) == ["old", "moved"]
-    assert superfluous(Version("x", f"{REPOSITORY}:x", "sha256:30e"), Version("c", commit="0" * 40)) == ["old", "new"]
+    assert superfluous(Version("x", f"{REPOSITORY}:x", digest("30e")), Version("c", commit="0" * 40)) == ["old", "new"]
 
 
 def test_repositories_are_known_by_the_names_that_the_engine_gives_them():
@@ -225,7 +231,7 @@ def test_repositories_are_known_by_the_names_that_the_engine_gives_them():
 
 def test_what_has_no_name_is_removed_by_nobody():
     assert names(BUILT) == []
-    assert names(MOVED) == [f"{REPOSITORY}@sha256:30e"]
+    assert names(MOVED) == [f"{REPOSITORY}@{digest('30e')}"]
 
 
 def layers(*sizes: int) -> list[dict[str, Any]]:

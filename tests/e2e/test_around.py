@@ -64,9 +64,13 @@ def test_every_request_has_its_line_its_count_and_the_first_its_timing(
     eventually(lambda: metrics(running)[answered] == 11, 10, "the count of answers")
     told = metrics(running)
     assert told['grandcentral_http_requests_total{code="404",method="GET"}'] == 1
-    assert told['grandcentral_stack_starts_total{outcome="ready"}'] == 1
+    assert told['grandcentral_stack_starts_total{depth="cold",outcome="ready"}'] == 1
     assert told['grandcentral_stacks{state="ready"}'] == 1
     assert told["grandcentral_http_held_seconds_count"] >= 1
+    assert told["grandcentral_http_request_duration_seconds_count"] == 11
+    assert 0 < told["grandcentral_http_request_duration_seconds_sum"] < 60
+    assert told['grandcentral_http_refusals_total{type="unknown-host"}'] == 1
+    assert told["grandcentral_memory_available_bytes"] > 0
     assert told['grandcentral_proxied_bytes_total{direction="out"}'] > 1000
     assert told["grandcentral_access_log_dropped_total"] == 0
 

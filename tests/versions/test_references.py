@@ -32,6 +32,23 @@ DIGEST = "sha256:" + "0123456789abcdef" * 4
 def test_a_reference_is_read_as_docker_reads_it(text: str, reference: Reference, host: str) -> None:
     assert parse(text) == reference
     assert reference.host == host
+    assert parse(str(reference)).digest == reference.digest
+    assert reference.digest or parse(str(reference)) == reference
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("nginx", "nginx:latest"),
+        ("docker.io/library/nginx:1", "nginx:1"),
+        ("index.docker.io/team/app", "team/app:latest"),
+        ("localhost/app", "localhost/app:latest"),
+        ("registry.test:5000/library/app:v1", "registry.test:5000/library/app:v1"),
+        (f"registry.test/app:x@{DIGEST}", f"registry.test/app@{DIGEST}"),
+    ],
+)
+def test_a_reference_is_written_as_engines_write_it(text: str, said: str) -> None:
+    assert str(parse(text)) == said
 
 
 @pytest.mark.parametrize(
