@@ -217,7 +217,7 @@ class TestCallAsleep:
         assert problem(answer) == (503, "asleep")
         assert answer["x-grand-central-state"] == b"asleep"
 
-    def test_it_is_asked_for_without_waking_and_calls_off_a_sleep_that_has_begun(self) -> None:
+    def test_what_this_process_does_not_know_to_be_ready_is_asked_for_without_waking(self) -> None:
         rig = gateway(cold=True)
         client = rig.client()
         client.send(get(leases.PATH.encode() + b"?seconds=600", BEARER, method=b"POST"))
