@@ -5,8 +5,13 @@ from __future__ import annotations
 import json
 from ipaddress import ip_network
 
+from attrs import evolve
+
 from grandcentral.core.keys import Key
+from grandcentral.core.model import App, Endpoint
 from grandcentral.core.waking import Judges, Rule
+from grandcentral.frontdoor import judges
+from tests.workers.rig import configuration
 
 from .rig import HOST, OK, Gateway, HttpSettings, Peer, get
 
@@ -96,6 +101,12 @@ class TestWaking:
         gateway = Gateway()
         ask(gateway, POLL)
         assert gateway.stacks.asked == []
+
+    def test_what_is_fixed_cannot_sleep_and_so_nobody_is_told_that_it_does(self) -> None:
+        fixed = App("fixed", "static", ("fixed.test",), upstream=Endpoint("127.0.0.1", 1))
+        made = judges(evolve(configuration(), apps=(fixed, App("app", "process"))))
+        assert made.wakes("fixed", b"GET", b"/favicon.ico", b"User-Agent: Googlebot/2.1\r\n\r\n")
+        assert not made.wakes("app", b"GET", b"/favicon.ico", b"\r\n")
 
 
 class TestClient:

@@ -36,6 +36,24 @@ def test_a_successor_waits_for_a_lock_that_is_let_go(tmp_path: Path) -> None:
     assert len(naps) == 3
 
 
+def test_a_secret_is_made_once_for_nobody_else_to_read_and_stays_the_same(tmp_path: Path) -> None:
+    path = tmp_path / "tokens.secret"
+    path.with_suffix(".new").write_bytes(b"half of o")  # of a gateway that was killed while it made one
+    secret = places.secret(path)
+    assert len(secret) == places.SECRET_SIZE
+    assert places.secret(path) == secret == path.read_bytes()
+    assert path.stat().st_mode & 0o777 == 0o600
+    assert [file.name for file in tmp_path.iterdir()] == ["tokens.secret"]
+    assert places.secret(tmp_path / "other.secret") != secret
+
+
+def test_a_damaged_secret_is_not_used(tmp_path: Path) -> None:
+    path = tmp_path / "tokens.secret"
+    path.write_bytes(b"short")
+    with pytest.raises(ValueError, match=r"tokens\.secret has 5 bytes"):
+        places.secret(path)
+
+
 def test_a_shared_lock_is_seen_as_long_as_one_has_it(tmp_path: Path) -> None:
     assert not places.held(tmp_path / "lock")
     first, second = places.share(tmp_path / "lock"), places.share(tmp_path / "lock")
