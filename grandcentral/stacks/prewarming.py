@@ -1,13 +1,4 @@
-"""Prewarming: what was pushed to a registry is fetched, or started, before anybody asks for it.
-
-Note [Early news]. Somebody waits for a version to be built, and asks again and again:
-
-    his request: HEAD /v2/app/manifests/db139cf    -> 404 is on its way
-    the registry: db139cf was pushed               -> what was said of db139cf is stale, and it is looked up
-    that look-up joins the one under way           -> and gets its 404
-
-Some registries, too, tell of an image before every part of them has it. So a version that is not there is looked up again.
-"""
+"""Prewarming: what was pushed to a registry is fetched, or started, before anybody asks for it."""
 
 from __future__ import annotations
 
@@ -86,7 +77,7 @@ class Prewarming:
             self._log.info(events.IMAGE_FETCHED, key=key, seconds=round(self._clock.seconds() - began, 3))
 
     async def _resolved(self, name: str, versions: IVersions) -> Version:
-        """See Note [Early news]."""
+        """Some registries tell of an image before every part of them has it."""
         for delay in PATIENCE:
             try:
                 return await versions.resolve(name)

@@ -53,6 +53,12 @@ class Cache(Generic[T]):
         return len(self._entries)
 
 
+@define(eq=False)
+class _Flight(Generic[T]):
+    waiting: list[Deferred[T]] = field(factory=list)
+    answer: Deferred[T] | None = None
+
+
 @define
 class Flights(Generic[T]):
     """Single flight: who asks for what is being asked already waits for that answer, on a Deferred of his own.
@@ -60,31 +66,33 @@ class Flights(Generic[T]):
     Cancelling one takes away one waiter; the flight goes on, for its answer is worth keeping.
     """
 
-    _waiting: dict[str, list[Deferred[T]]] = field(factory=dict)
-    _flights: dict[str, Deferred[T]] = field(factory=dict)
+    _flying: set[_Flight[T]] = field(factory=set)
+    _open: dict[str, _Flight[T]] = field(factory=dict)  # those of them that can be joined
 
     def join(self, name: str, start: Callable[[], Deferred[T]]) -> Deferred[T]:
-        waiter: Deferred[T] = Deferred(lambda gone: self._leave(gone, name))
-        if name in self._waiting:
-            self._waiting[name].append(waiter)
-        else:
-            self._waiting[name] = [waiter]
-            flight = start()
-            if not flight.called:
-                self._flights[name] = flight
-            flight.addBoth(self._land, name)
+        flight = self._open.get(name)
+        if flight is not None:
+            return self._board(flight)
+        flight = self._open[name] = _Flight()
+        self._flying.add(flight)
+        waiter = self._board(flight)
+        flight.answer = start()
+        flight.answer.addBoth(self._land, flight, name)
         return waiter
 
-    def _leave(self, gone: Deferred[T], name: str) -> None:
-        """Not there any more, if one who was answered just before takes the others with him."""
-        waiting = self._waiting.get(name, [])
-        if gone in waiting:
-            waiting.remove(gone)
+    def _board(self, flight: _Flight[T]) -> Deferred[T]:
+        """He may leave; he is not there any more if one who was answered just before takes the others with him."""
+        waiter: Deferred[T] = Deferred(lambda gone: flight.waiting.remove(gone) if gone in flight.waiting else None)
+        flight.waiting.append(waiter)
+        return waiter
 
-    def _land(self, result: T | Failure, name: str) -> None:
+    def _land(self, result: T | Failure, flight: _Flight[T], name: str) -> None:
         """The list goes first: a waiter who asks again when he is fired starts a new flight."""
-        self._flights.pop(name, None)
-        for waiter in self._waiting.pop(name):
+        self._flying.discard(flight)
+        if self._open.get(name) is flight:
+            del self._open[name]
+        waiting, flight.waiting = flight.waiting, []
+        for waiter in waiting:
             if waiter.called:
                 continue
             if isinstance(result, Failure):
@@ -92,10 +100,16 @@ class Flights(Generic[T]):
             else:
                 waiter.callback(result)
 
+    def shut(self, where: Callable[[str], bool]) -> None:
+        """Who asks for one of these from now on starts a new flight: what the one under way brings home is out of date."""
+        for name in [name for name in self._open if where(name)]:
+            del self._open[name]
+
     def cancel(self) -> None:
         """Cancel every flight; those who wait get CancelledError."""
-        for flight in list(self._flights.values()):
-            flight.cancel()
+        for flight in list(self._flying):
+            if flight.answer is not None:
+                flight.answer.cancel()
 
     def __len__(self) -> int:
-        return len(self._waiting)
+        return len(self._flying)

@@ -3,6 +3,13 @@
 Three answers that are never mixed up: it is there (with this digest), it is not there, and nobody knows. What was there once is
 remembered in the manifest, and an outage of the registry does not stop it. What an image says of its branch is learned beside
 that: the first answer may come without it.
+
+Note [Stale looks]. Builds push several tags at once, and somebody may be waiting for one of them, asking again and again:
+
+    a look: HEAD /v2/app/manifests/main    -> the old digest, or 404, is on its way
+    the registry says: main was pushed     -> what was known of main is forgotten, and it is looked up again
+
+That look must not join the one under way, and what the first brings home must not be remembered for a minute.
 """
 
 from __future__ import annotations
@@ -95,6 +102,7 @@ class RegistryVersions:
         self._looks: Flights[Version] = Flights()
         self._lists: Flights[tuple[str, ...]] = Flights()
         self._naming = DeferredLock()
+        self._pushes = 0  # that we were told of
         self._learned = learned
         self._origins = Origins(reactor, self._repository.configuration, self._learn)
 
@@ -114,6 +122,9 @@ class RegistryVersions:
         def concerns(other: str) -> bool:
             return other == name or (self._git_hash and (other.startswith(name) or name.startswith(other)))
 
+        self._pushes += 1
+        self._looks.shut(concerns)
+        self._lists.shut(lambda _: True)
         self._present.forget_where(concerns)
         self._absent.forget_where(concerns)
         self._listed.forget("")
@@ -128,17 +139,21 @@ class RegistryVersions:
     # -- one look -------------------------------------------------------------------------------------------------------
 
     async def _look(self, name: str) -> Version:
+        """See Note [Stale looks]."""
+        pushes = self._pushes
         try:
             version = await self._in_time(self._ask(name))
         except (UnknownVersion, AmbiguousVersion) as absence:
-            self._absent.set(name, evolve(absence), self._patience.absent)  # a copy: this one holds on to its frames
-            self._present.forget(name)
+            if pushes == self._pushes:
+                self._absent.set(name, evolve(absence), self._patience.absent)  # a copy: this one holds on to its frames
+                self._present.forget(name)
             raise
         except RegistryUnavailable as outage:
-            version = await self._remembered(name, outage)
-            self._present.set(name, version, self._patience.absent)
+            version, seconds = await self._remembered(name, outage), self._patience.absent
         else:
-            self._present.set(name, version, self._patience.present)
+            seconds = self._patience.present
+        if pushes == self._pushes:
+            self._present.set(name, version, seconds)
         return version
 
     async def _in_time(self, question: Coroutine[Deferred[Any], Any, T]) -> T:
@@ -228,9 +243,11 @@ class RegistryVersions:
         return await self._lists.join("", lambda: Deferred.fromCoroutine(self._in_time(self._list())))
 
     async def _list(self) -> tuple[str, ...]:
+        pushes = self._pushes
         names = (self._template.name(tag) for tag in await self._repository.tags())
         hashes = tuple(name for name in names if name is not None and NAMES[GIT_HASH].fullmatch(name))
-        self._listed.set("", hashes, self._patience.listed)
+        if pushes == self._pushes:
+            self._listed.set("", hashes, self._patience.listed)
         return hashes
 
     # -- the manifest: without it we go on, and say so ------------------------------------------------------------------

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 import pytest_twisted
+from attrs import evolve
 from twisted.internet import reactor
 from twisted.internet.defer import Deferred, gatherResults
 
@@ -66,6 +67,12 @@ class Real:
         name = f"{self._published:x}{LONG[1:]}"
         self.push(name)
         return name
+
+    async def branch(self, branch: str) -> str:
+        """A version that was asked for, and said that it is of that branch."""
+        version = await self.versions.resolve(await self.publish())
+        await self.manifest.remember_version("app", evolve(version, branch=branch))
+        return version.name
 
     async def twins(self) -> tuple[str, str]:
         one, other = "abcdef1" + "0" * 33, "abcdef1" + "1" * 33

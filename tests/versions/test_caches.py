@@ -116,3 +116,26 @@ def test_a_flight_that_lands_at_once_leaves_nothing_behind(count: int) -> None:
     assert [outcome(flights.join("a", lambda: succeed(1))) for _ in range(count)] == [[1]] * count
     flights.cancel()
     assert len(flights) == 0
+
+
+def test_a_flight_that_is_shut_is_not_joined_any_more_and_lands_all_the_same() -> None:
+    flights: Flights[int] = Flights()
+    answers: list[Deferred[int]] = [Deferred(), Deferred()]
+    started = iter(answers)
+    early = outcome(flights.join("a", lambda: next(started)))
+    flights.shut(lambda name: name == "a")
+    late = outcome(flights.join("a", lambda: next(started)))
+    assert len(flights) == 2
+    answers[0].callback(1)
+    later = outcome(flights.join("a", lambda: next(started)))  # the second is still there to be joined
+    answers[1].callback(2)
+    assert (early, late, later) == ([1], [2], [2])
+    assert len(flights) == 0
+
+
+def test_a_flight_that_is_shut_is_cancelled_with_the_others() -> None:
+    flights: Flights[int] = Flights()
+    waiting = outcome(flights.join("a", Deferred))
+    flights.shut(lambda name: True)
+    flights.cancel()
+    assert isinstance(waiting[0], CancelledError)

@@ -563,3 +563,46 @@ def test_without_the_manifest_no_branch_is_known(bench: Bench, logged: list[dict
     with pytest.raises(UnknownVersion):
         got(bench.versions.head("main"))
     assert events.MANIFEST_FAILED in [event["log_format"] for event in logged]
+
+
+def on_its_way(bench: Bench, name: str, before: str | None) -> tuple[Deferred[Version], Callable[[], None]]:
+    """A look that is under way, and what lands it: the tag had the digest ``before``, or was not there."""
+    bench.agent.holding = True
+    look = bench.versions.resolve(name)
+    bench.agent.holding = False
+
+    def land() -> None:
+        now = dict(bench.registry.tags)
+        if before is None:
+            bench.registry.tags.clear()
+        else:
+            bench.registry.tags[name] = before
+        bench.agent.release()
+        bench.registry.tags.update(now)
+
+    return look, land
+
+
+def test_a_look_from_before_a_push_is_not_joined_after_it_nor_remembered() -> None:
+    bench = Bench("registry.test/team/app:{version}", git_hash=False)
+    before = bench.registry.push("main", content="before")
+    early, land = on_its_way(bench, "main", before)
+    after = bench.registry.push("main", content="after")
+    bench.versions.pushed("main")
+    late = bench.versions.resolve("main")
+    assert got(late).digest == after
+    land()
+    assert got(early).digest == before
+    assert bench.ask("main").digest == after
+
+
+@pytest.mark.parametrize("spelling", [SHORT, LONG])
+def test_nor_is_an_absence_from_before_a_push(bench: Bench, spelling: str) -> None:
+    early, land = on_its_way(bench, spelling, None)
+    bench.push(LONG)
+    bench.versions.pushed(LONG)
+    assert bench.ask(spelling).name == LONG
+    land()
+    with pytest.raises(UnknownVersion):
+        got(early)
+    assert bench.ask(spelling).name == LONG
