@@ -10,7 +10,6 @@ from grandcentral.config import Registry, Webhooks
 from grandcentral.config.configuration import Admin
 from grandcentral.core.model import App
 from grandcentral.core.waking import Rule
-from grandcentral.core.waking import Rule
 from grandcentral.workers.assignment import Assignment, for_workers
 
 from .rig import configuration
