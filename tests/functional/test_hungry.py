@@ -55,4 +55,4 @@ def test_twenty_hungry_stacks_where_there_is_room_for_six_are_all_served_in_turn
         most = max(most, sum(container["State"] == "running" for container in site.containers.all()))
     assert out_of_memory_kills() == killed
     assert 3 <= most <= 6
-    assert "memory" in site.running.log
+    assert "gives way" in site.running.log or "is idle: stop" in site.running.log

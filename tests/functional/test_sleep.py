@@ -118,7 +118,7 @@ def test_a_stack_that_cannot_be_saved_is_not_stopped_and_the_operator_is_told(se
     site = serve(app='before_stop = { web = "echo no room on device; exit 3" }\nidle = {stop = "1s"}')
     site.running.get(site.host(versions[0]))
     eventually(lambda: "could not be saved" in site.running.log)
-    assert site.running.state(versions[0]) == "ready"
+    eventually(lambda: site.running.state(versions[0]) == "ready")
     refused = site.running.admin(f"/api/v1/stacks/app/{versions[0]}/stop?wait=30s", "POST")
     assert refused.status == 409
     assert refused.problem == "not-saved"

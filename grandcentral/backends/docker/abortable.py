@@ -7,6 +7,7 @@ from threading import Event
 from typing import Any
 
 from docker.errors import APIError
+from requests.exceptions import ReadTimeout
 
 from ...core.references import Reference
 from .client import Client, Said, Stream
@@ -31,6 +32,12 @@ class Pull:
 
     def run(self, client: Client, progress: Callable[[str], None]) -> None:
         """:param progress: called in this thread with "12 of 40 MB". Raises ImageUnavailable in the registry's words."""
+        try:
+            self._run(client, progress)
+        except (ReadTimeout, TimeoutError) as error:  # the engine answers others: it is the registry that says nothing
+            raise pull_refused(str(self._image), "its registry has sent nothing for too long") from error
+
+    def _run(self, client: Client, progress: Callable[[str], None]) -> None:
         try:
             self._stream = client.pulling(self._image, self._auth, self._platform)
         except APIError as error:

@@ -33,7 +33,7 @@ class Lane:
 QUICK = Lane("quick", 8, 15)  # inspect, list, logs, exec
 LIFECYCLE = Lane("lifecycle", 8, 120)  # create, start, pause, remove
 STOP = Lane("stop", 16, 60)  # a stop with grace waits for the service: its grace comes on top of these seconds
-PULL = Lane("pull", 4, 60)
+PULL = Lane("pull", 32, 60)  # one whose registry stalls keeps its thread; how many downloads there are at once is the engine's
 HOOK = Lane("hook", 8, 60)  # commands that run before a stop, for as long as they are given
 ACCOUNT = Lane("account", 4, 15)  # what containers use, asked of all of them at once
 
