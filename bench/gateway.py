@@ -24,6 +24,7 @@ TOKEN = "bench"
 class Gateway:
     port: int
     admin_port: int
+    home: Path
     running: Running
 
     def ask(self, path: str, method: str = "GET") -> Any:
@@ -38,6 +39,10 @@ class Gateway:
         """Name of a version to its state."""
         listed = self.ask("/api/v1/stacks")
         return {stack["name"]: stack["state"] for stack in (*listed["stacks"], *listed["stopped"])}
+
+    def workers(self) -> dict[int, int]:
+        """Slot -> process id, of those that serve."""
+        return {one["slot"]: one["pid"] for one in self.ask("/stats")["workers"] if one["state"] == "serving"}
 
     def stop_stack(self, app: str, name: str) -> None:
         """Returns when nothing of it runs; its data are kept."""
@@ -56,9 +61,18 @@ def start(stack: ExitStack, home: Path, configuration: str, workers: int) -> Gat
         f'[gateway]\nlisten = ["tcp:{port}:interface=127.0.0.1:backlog=4096"]\nstate = "{home}/state"\nworkers = {workers}\n'
         f'[admin]\nlisten = "tcp:{admin}:interface=127.0.0.1"\ntoken = "{TOKEN}"\n{configuration}'
     )
-    command: list[str | Path] = [Path(sys.executable).with_name("grandcentral"), "run", "--config", file]
+    return Gateway(port, admin, home, _launch(stack, home, admin))
+
+
+def start_again(stack: ExitStack, killed: Gateway) -> None:
+    """With the same configuration and state."""
+    killed.running = _launch(stack, killed.home, killed.admin_port)
+
+
+def _launch(stack: ExitStack, home: Path, admin: int) -> Running:
+    command: list[str | Path] = [Path(sys.executable).with_name("grandcentral"), "run", "--config", home / "gateway.toml"]
     healthy = serves(admin, b"GET /healthz HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")
-    return Gateway(port, admin, launch(stack, "gateway", command, home, None, healthy, {"PYTHONPATH": str(ROOT)}))
+    return launch(stack, "gateway", command, home, None, healthy, {"PYTHONPATH": str(ROOT)})
 
 
 def first_byte(address: tuple[str, int], host: str, path: str = "/") -> float:

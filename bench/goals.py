@@ -47,6 +47,8 @@ GOALS = (
     Goal("wake", "p50", "first byte from a paused stack, p50", "<=", 25.0, "ms"),
     Goal("herd", "starts", "starts for 1,000 requests at once on one cold key", "==", 1, ""),
     Goal("herd", "spread", "last answer after the first", "<=", 150.0, "ms"),
+    Goal("chaos", "beyond", "failed requests but for those on connections of killed workers", "==", 0, ""),
+    Goal("chaos", "restarted", "processes of stacks that did not last through it all", "==", 0, ""),
     Goal("janitor", "tick", "a tick with 100,000 known keys, 1,000 running", "<=", 10.0, "ms"),
     Goal("janitor", "bytes", "memory for each sleeping key", "<=", 1024.0, "bytes"),
 )

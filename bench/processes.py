@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import resource
 import signal
 import socket
@@ -15,6 +16,7 @@ from pathlib import Path
 from attrs import define
 
 MANY_FILES = 65_536
+ESTABLISHED = "01"
 PAGE = os.sysconf("SC_PAGE_SIZE")
 
 
@@ -63,6 +65,19 @@ class Running:
         except ProcessLookupError:
             pass
         self.process.wait()
+
+
+def connections_of(pid: int, port: int) -> int:
+    """How many clients are connected to this process at ``port`` (proc(5): /proc/net/tcp)."""
+    found = [re.fullmatch(r"socket:\[(\d+)\]", os.readlink(file)) for file in Path(f"/proc/{pid}/fd").iterdir()]
+    sockets = {match[1] for match in found if match}
+    lines = [line.split() for line in Path("/proc/net/tcp").read_text().splitlines()[1:]]
+    return sum(int(line[1].split(":")[1], 16) == port and line[3] == ESTABLISHED and line[9] in sockets for line in lines)
+
+
+def started_at(pid: int) -> int:
+    """Ticks from the machine's start to that of a process: with its id, this is one process and no other."""
+    return int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[19])
 
 
 def cpu_of(pid: int) -> float:

@@ -1,40 +1,23 @@
 """1,000 requests at once on one cold key: how often it is started, and how far apart the answers are.
 
-The stack is nginx as a child process, which answers a thousand connections without being the figure itself; each start of it
-writes a line into a file.
+The stack is nginx as a child process, which answers a thousand connections without being the figure itself.
 """
 
 from __future__ import annotations
 
 import asyncio
-import subprocess
 import tempfile
 from contextlib import ExitStack
 from pathlib import Path
 from statistics import median
 
 from .. import gateway
-from ..baselines import find
 from ..measured import Measured, Table, spread
+from ..nginx_app import nginx_app
 from ..options import Options
-from ..origins import BODY, temporary_paths, user
 
 REQUESTS = 1_000
 TIMES = 7
-
-_NGINX = """
-daemon off;
-{user}
-worker_processes 1;
-error_log stderr warn;
-pid nginx.pid;
-events {{ worker_connections 9000; }}
-http {{
-    access_log off;
-    {temporary}
-    server {{ listen 127.0.0.1:@PORT@ backlog=4096; location / {{ return 200 "{body}"; }} }}
-}}
-"""
 
 
 def run(options: Options) -> Measured:
@@ -43,26 +26,15 @@ def run(options: Options) -> Measured:
     counts: list[int] = []
     with ExitStack() as stack:
         home = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="bench-")))
-        version = _repository(home / "repository", home)
-        starts = home / "starts"
-        command = (
-            f"echo started >> {starts}; sed s/@PORT@/$PORT/ nginx.conf.in > nginx.conf; "
-            f"exec {find('nginx')} -p $PWD -c $PWD/nginx.conf -e stderr"
-        )
-        running = gateway.start(
-            stack,
-            home,
-            f'[apps.app]\nhost = "{{version}}.bench.example.com"\nversion = "git-hash"\ngit = "{home}/repository"\n'
-            f"command = '''{command}'''\n",
-            options.workers,
-        )
-        address, host = ("127.0.0.1", running.port), f"{version}.bench.example.com"
+        app = nginx_app(home)
+        running = gateway.start(stack, home, app.configuration, options.workers)
+        address, [version], [host] = ("127.0.0.1", running.port), app.versions, app.hosts
         try:
             for _ in range(options.fewer(TIMES)):
-                starts.write_text("")
+                app.forget_starts()
                 answers = asyncio.run(gateway.all_at_once(address, host, REQUESTS))
                 _all_well(answers)
-                counts.append(len(starts.read_text().splitlines()))
+                counts.append(len(app.starts()))
                 cold.append(_apart(answers))
                 again = asyncio.run(gateway.all_at_once(address, host, REQUESTS))
                 _all_well(again)
@@ -92,16 +64,3 @@ def _all_well(answers: list[gateway.Answered]) -> None:
 def _apart(answers: list[gateway.Answered]) -> float:
     moments = [answer.at for answer in answers]
     return max(moments) - min(moments)
-
-
-def _repository(place: Path, home: Path) -> str:
-    """A Git repository with one commit; its short hash."""
-    place.mkdir()
-    home.joinpath("temporary").mkdir()
-    text = _NGINX.format(body=BODY, temporary=temporary_paths(home / "temporary"), user=user())
-    place.joinpath("nginx.conf.in").write_text(text)
-    identity = ["-c", "user.name=bench", "-c", "user.email=bench@example.com"]
-    for words in (["init", "--quiet"], ["add", "."], [*identity, "commit", "--quiet", "-m", "nginx"]):
-        subprocess.run([find("git"), *words], cwd=place, check=True)
-    command = [find("git"), "rev-parse", "--short=10", "HEAD"]
-    return subprocess.run(command, cwd=place, check=True, capture_output=True, text=True).stdout.strip()
