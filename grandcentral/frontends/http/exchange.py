@@ -532,7 +532,8 @@ class Exchange:
                 upstream.release(now)
             else:
                 upstream.abort()
-        self._drop_spool()
+        if self.spool is not None:
+            self._drop_spool()
         self.client.exchange_over(self._closes, now)
 
     def refuse(self, refusal: Refusal) -> None:
