@@ -1,4 +1,14 @@
-"""Prewarming: what was pushed to a registry is fetched, or started, before anybody asks for it."""
+"""Prewarming: what was pushed to a registry is fetched, or started, before anybody asks for it.
+
+Note [Early news]. Distribution tells of a manifest when it has stored it, and lets the tag point there after that:
+
+    the registry: "main" was pushed, sha256:new    -> what was known of "main" is forgotten, and it is looked up
+    that look-up: HEAD /v2/app/manifests/main      -> sha256:old, or 404
+    the registry lets "main" be sha256:new
+
+Others have many parts, of which not all know of an image at once. So it is looked up again until it is what was pushed, a few
+times: by then the tag may have moved on.
+"""
 
 from __future__ import annotations
 
@@ -22,7 +32,7 @@ from .incidents import log_bug
 from .table import StackTable
 
 AT_ONCE = 2  # images that are fetched, or stacks that are started, at the same time
-PATIENCE = (2.0, 10.0)  # seconds before a version that is not there is looked up again
+PATIENCE = (0.5, 2.0, 10.0)  # seconds before a version that is not what was pushed is looked up again
 
 
 @define(eq=False)
@@ -33,7 +43,7 @@ class Prewarming:
     _table: StackTable
     _look: Callable[[], None]
     _room: DeferredSemaphore = field(factory=lambda: DeferredSemaphore(AT_ONCE), init=False)
-    _waiting: set[Key] = field(factory=set, init=False)  # for room
+    _waiting: dict[Key, str | None] = field(factory=dict, init=False)  # for room, with the digest that was pushed last
     _running: dict[Deferred[None], None] = field(factory=dict, init=False)  # ordered
     _log = Logger(namespace="grandcentral.stacks")
 
@@ -42,14 +52,16 @@ class Prewarming:
 
         Told twice is as told once: registries repeat themselves.
         """
-        keys = dict.fromkeys(key for image in images for key in stacks_of(image, self._table.apps.values()))
-        for key in keys:
+        digests = {key: image.digest for image in images for key in stacks_of(image, self._table.apps.values())}
+        for key, digest in digests.items():
             self._log.debug(events.IMAGE_PUSHED, key=key)
             app, versions = self._table.apps[key.app], self._table.versions[key.app]
             versions.pushed(key.name)
-            if (app.prewarm != "off" or app.warm) and key not in self._waiting:
-                self._begin(key, versions)
-        return tuple(keys)
+            if app.prewarm != "off" or app.warm:
+                begin, self._waiting[key] = key not in self._waiting, digest
+                if begin:
+                    self._begin(key, versions)
+        return tuple(digests)
 
     def stop(self) -> None:
         """Give up what is being fetched and what waits; stacks that are being started go on."""
@@ -57,14 +69,13 @@ class Prewarming:
             work.cancel()
 
     def _begin(self, key: Key, versions: IVersions) -> None:
-        self._waiting.add(key)
         work: Deferred[None] = self._room.run(lambda: Deferred.fromCoroutine(self._prewarm(key, versions)))
         self._running[work] = None
         work.addErrback(self._failed, key).addErrback(log_bug).addBoth(lambda _: self._running.pop(work))
 
     async def _prewarm(self, key: Key, versions: IVersions) -> None:
-        self._waiting.discard(key)  # a push from now on may be of another image
-        version = await self._resolved(key.name, versions)
+        digest = self._waiting.pop(key)  # a push from now on may be of another image
+        version = await self._resolved(key.name, digest, versions)
         self._look()
         app, key = self._table.apps.get(key.app), Key(key.app, version.name)
         if app is None:
@@ -76,14 +87,18 @@ class Prewarming:
             await self._table.fetch(key, version)
             self._log.info(events.IMAGE_FETCHED, key=key, seconds=round(self._clock.seconds() - began, 3))
 
-    async def _resolved(self, name: str, versions: IVersions) -> Version:
-        """Some registries tell of an image before every part of them has it."""
+    async def _resolved(self, name: str, digest: str | None, versions: IVersions) -> Version:
+        """See Note [Early news]."""
         for delay in PATIENCE:
             try:
-                return await versions.resolve(name)
+                version = await versions.resolve(name)
             except (UnknownVersion, RegistryUnavailable):
-                await deferLater(self._clock, delay)
-                versions.pushed(name)
+                pass
+            else:
+                if digest in (None, version.digest):
+                    return version
+            await deferLater(self._clock, delay)
+            versions.pushed(name)
         return await versions.resolve(name)
 
     def _failed(self, failure: Failure, key: Key) -> None:

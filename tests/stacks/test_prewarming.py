@@ -25,8 +25,8 @@ from .world import World
 NAMES = [digit * 7 for digit in "01234567"]
 
 
-def image(name: str, repository: str = "team/app") -> Reference:
-    return Reference("registry.test", repository, f"sha-{name}", "sha256:" + "0" * 64)
+def image(name: str, repository: str = "team/app", digest: str | None = None) -> Reference:
+    return Reference("registry.test", repository, f"sha-{name}", digest)
 
 
 @define
@@ -49,8 +49,8 @@ class Pushes:
     def look(self) -> None:
         self.looks += 1
 
-    def push(self, *names: str, seconds: float = 1.0) -> list[str]:
-        keys = self.prewarming.pushed([image(name) for name in names])
+    def push(self, *names: str, seconds: float = 1.0, digest: str | None = None) -> list[str]:
+        keys = self.prewarming.pushed([image(name, digest=digest) for name in names])
         self.world.pass_time(seconds)
         return [str(key) for key in keys]
 
@@ -213,10 +213,10 @@ def test_when_it_is_stopped_nothing_is_left_of_it(pushes: Pushes, slow: Slow) ->
 
 def test_a_version_that_the_registry_does_not_have_yet_is_asked_for_again(pushes: Pushes, troubles: list[str]) -> None:
     pushes.world.versions.versions["8888888"] = UnknownVersion(Key("app", "8888888"), "registry.test")
-    pushes.push("8888888")
+    pushes.push("8888888", seconds=0)
     assert pushes.fetched == []
     pushes.world.versions.versions["8888888"] = Version("8888888")
-    pushes.world.pass_time(PATIENCE[0])
+    pushes.world.pass_time(PATIENCE[0] + 0.1)
     assert (pushes.fetched, troubles) == (["8888888"], [])
 
 
@@ -224,7 +224,32 @@ def test_one_that_does_not_come_is_logged(pushes: Pushes, troubles: list[str]) -
     pushes.world.versions.versions["8888888"] = UnknownVersion(Key("app", "8888888"), "registry.test")
     pushes.push("8888888", seconds=sum(PATIENCE) + 1)
     assert [trouble.partition(":")[0] for trouble in troubles] == ["app/8888888"]
-    assert pushes.world.versions.asked == ["8888888"] * 3
+    assert pushes.world.versions.asked == ["8888888"] * 4
+
+
+def test_a_tag_that_does_not_point_to_what_was_pushed_yet_is_asked_for_again(pushes: Pushes) -> None:
+    pushes.world.versions.versions["8888888"] = Version("8888888", digest="sha256:old")
+    pushes.push("8888888", digest="sha256:new", seconds=0)
+    assert (pushes.looks, pushes.fetched) == (0, [])
+    pushes.world.versions.versions["8888888"] = Version("8888888", digest="sha256:new")
+    pushes.world.pass_time(PATIENCE[0] + 0.1)
+    assert (pushes.looks, pushes.fetched) == (1, ["8888888"])
+    assert pushes.world.versions.told == ["8888888"] * 2  # what was said of it in between is stale
+
+
+def test_a_tag_that_has_moved_on_is_taken_as_it_is(pushes: Pushes, troubles: list[str]) -> None:
+    pushes.world.versions.versions["8888888"] = Version("8888888", digest="sha256:newer")
+    pushes.push("8888888", digest="sha256:new", seconds=sum(PATIENCE) + 1)
+    assert (pushes.fetched, troubles) == (["8888888"], [])
+
+
+def test_a_push_that_waits_is_of_what_was_pushed_last(pushes: Pushes, slow: Slow) -> None:
+    pushes.world.versions.versions["8888888"] = Version("8888888", digest="sha256:new")
+    pushes.push(*NAMES[:2])
+    pushes.push("8888888", digest="sha256:old")
+    pushes.push("8888888", digest="sha256:new")
+    slow.running[0].callback(None)
+    assert slow.asked == [*NAMES[:2], "8888888"]
 
 
 @pytest.mark.parametrize("why", [ImageUnavailable("The layers are gone."), Invalid([Problem("web", "is broken")])])
@@ -238,8 +263,8 @@ def test_what_cannot_be_fetched_is_logged(
 
 def test_an_app_that_goes_meanwhile_is_forgotten(pushes: Pushes) -> None:
     pushes.world.versions.versions["8888888"] = UnknownVersion(Key("app", "8888888"), "registry.test")
-    pushes.push("8888888")
+    pushes.push("8888888", seconds=0)
     pushes.world.versions.versions["8888888"] = Version("8888888")
     pushes.world.table.apps = {}
-    pushes.world.pass_time(PATIENCE[0])
+    pushes.world.pass_time(PATIENCE[0] + 0.1)
     assert pushes.fetched == []
