@@ -43,11 +43,15 @@ def test_every_request_has_its_line_its_count_and_the_first_its_timing(
     timing = dict(part.split(";dur=") for part in first.fields["server-timing"].split(", "))
     assert {"held", "start-registry", "start-create", "start-ready"} <= set(timing)
     assert 0 < float(timing["start-create"]) <= float(timing["held"])
-    assert [answer.fields.get("server-timing") for answer in rest] == [None] * 9
+    # A worker that has yet to learn the way to the stack may hold a request for long enough to say so, once.
+    later = [answer.fields["server-timing"] for answer in rest if "server-timing" in answer.fields]
+    assert len(later) <= max(0, workers - 1)
+    assert not any("start-" in timing for timing in later)
     problem = json.loads(running.get("elsewhere.example.com").body)
 
     def lines() -> list[dict[str, object]]:
-        return [json.loads(line) for line in log.read_text().splitlines()] if log.exists() else []
+        whole = log.read_text().rpartition("\n")[0] if log.exists() else ""
+        return [json.loads(line) for line in whole.splitlines()]
 
     eventually(lambda: len(lines()) == 11, 10, "the log's lines")
     assert sorted((line["status"], line["stack"]) for line in lines()) == [(200, f"app/{commit}")] * 10 + [(404, "")]
@@ -60,10 +64,13 @@ def test_every_request_has_its_line_its_count_and_the_first_its_timing(
     running.get(host(commit))
     eventually(lambda: len(lines()) == 1, 10, "a line in the new log")
 
-    answered = 'grandcentral_http_requests_total{code="200",method="GET"}'
-    eventually(lambda: metrics(running)[answered] == 11, 10, "the count of answers")
-    told = metrics(running)
-    assert told['grandcentral_http_requests_total{code="404",method="GET"}'] == 1
+    def counted() -> dict[str, float] | None:
+        """The metrics, when every worker has told of all its requests: each does once a second."""
+        told = metrics(running)
+        codes = [told.get(f'grandcentral_http_requests_total{{code="{code}",method="GET"}}') for code in (200, 404)]
+        return told if codes == [11, 1] else None
+
+    told = eventually(counted, 10, "the count of answers")
     assert told['grandcentral_stack_starts_total{depth="cold",outcome="ready"}'] == 1
     assert told['grandcentral_stacks{state="ready"}'] == 1
     assert told["grandcentral_http_held_seconds_count"] >= 1

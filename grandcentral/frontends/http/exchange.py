@@ -145,7 +145,7 @@ class Exchange:
         waiting = self._waiting = front.stacks.ensure(self._key, wakes, client)
         waiting.addCallbacks(self._woken, self._not_woken, callbackArgs=(now,))
         waiting.addErrback(self._fault)
-        if not waiting.called and self._too_large(self.head.fields.body):
+        if wakes and not waiting.called and self._too_large(head.fields.body):
             self._refuse_body()  # the start goes on
         self.client.flow()
 
