@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping
 from functools import partial
+from math import inf
 from typing import NoReturn
 
 from attrs import define, evolve, field
@@ -76,8 +77,8 @@ class StackTable:
     """One for each gateway.
 
     ``clock.seconds()`` is monotonic; ``wall()`` is seconds since the epoch, used for the manifest only. ``address(key)``
-    gives the public host name and URL of a key, ``token(key)`` what its services prove themselves with. Apps without an entry in
-    ``versions`` take any name as it is.
+    gives the public host name and URL of a key, ``token(key)`` what its services prove themselves with. Apps without an entry
+    in ``versions`` take any name as it is.
 
     ``on_close(ticket)`` is called when a stack is no longer to be used at the ticket's endpoint; more than once does no harm.
     ``on_drain(ticket)`` is asked before it is paused or stopped for being idle: its Deferred fires with whether nobody uses it.
@@ -106,6 +107,7 @@ class StackTable:
     _queue: SlotQueue = field(init=False)
     _surveys: Surveys[dict[Key, Standing]] = field(init=False)
     counters: StackCounters = field(factory=StackCounters, init=False)
+    _remembered: float = field(default=-inf, init=False)  # since when uses have yet to be written down
     _closing: bool = field(default=False, init=False)
     peek: Callable[[Key], Ticket | None] = field(init=False)
     on_close: Callable[[Ticket], None] = field(default=lambda ticket: None, init=False)
@@ -420,11 +422,12 @@ class StackTable:
         return self._backends[app.backend].fetch(launch, lambda progress: None)
 
     def remember_use(self) -> Deferred[None]:
-        """Write down when stacks were last used, so that idle time survives a restart."""
+        """Write down when stacks were last used, so that idle time survives a restart; of those used since that was done."""
         now, wall = self._clock.seconds(), self._wall()
-        shown = [stack.snapshot() for stack in self._stacks.values() if stack.ticket is not None]
+        shown = [stack.snapshot() for stack in self._stacks.values() if stack.used_since(self._remembered)]
         used = {one.key: wall if busy(now, one, self.limits) else wall - now + last_use(one) for one in shown}
-        return self._manifest.touch(used).addErrback(log_unwritten, "the gateway")
+        written = self._manifest.touch(used).addCallback(lambda _: setattr(self, "_remembered", now))
+        return written.addErrback(log_unwritten, "the gateway")
 
     def queued(self) -> int:
         """How many stacks wait for a slot."""
@@ -542,7 +545,8 @@ class StackTable:
         return stack.app.backend != self.apps[stack.key.app].backend
 
     def _spell(self, stack: Stack, key: Key) -> None:
-        stack.spellings.add(key)
+        if key not in stack.spellings:
+            stack.spellings += (key,)
         self._spelt[key] = stack
         if stack.ticket is not None and stack.ticket.open:
             self._doors[key] = stack.ticket
