@@ -11,6 +11,7 @@ import os
 import socket
 import threading
 import time
+from pathlib import Path
 
 from attrs import define, field
 from hypothesis import HealthCheck, Phase, settings
@@ -27,7 +28,12 @@ NAMES = [f"{n:07x}" for n in range(0xE000001, 0xE000005)]
 SLOTS = 2
 COMPOSE = "services:\n  web:\n    image: ${{IMAGE}}\n"
 APP = 'idle = { pause = "1s", stop = "3s", remove = "never" }\nbefore_stop = { web = "true" }\n'
-LIMITS = f'[limits]\nmax_stacks = {SLOTS}\nmin_uptime = "0s"\nqueue_timeout = "20s"\n'
+MIB = 2**20
+MIN_FREE = 64 * MIB
+LIMITS = (
+    f'[limits]\nmax_stacks = {SLOTS}\nmin_uptime = "0s"\nqueue_timeout = "5s"\n'
+    f'memory_min_free = {MIN_FREE}\nmemory_cgroup = "{{cgroup}}"\n'
+)
 names = st.sampled_from(NAMES)
 
 
@@ -84,10 +90,30 @@ class Stream:
             return False
 
 
+@define
+class Memory:
+    """The control group of all containers: how much they may take."""
+
+    group: Path
+
+    @property
+    def limit(self) -> Path:
+        return next(path for path in (self.group / "memory.limit_in_bytes", self.group / "memory.max") if path.exists())
+
+    def squeeze(self) -> None:
+        """Leave less than is to be free, and yet enough that nobody is killed."""
+        usage = next(path for path in (self.group / "memory.usage_in_bytes", self.group / "memory.current") if path.exists())
+        self.limit.write_text(str(int(usage.read_text()) + MIN_FREE // 2))
+
+    def release(self) -> None:
+        self.limit.write_text(str(1024 * MIB))
+
+
 class Walk(RuleBasedStateMachine):
     """Two slots, four versions. ``site`` is set by the test."""
 
     site: Site
+    memory: Memory
     until: float = 0.0
 
     def __init__(self) -> None:
@@ -95,6 +121,7 @@ class Walk(RuleBasedStateMachine):
         self.written: dict[str, str] = {}
         self.streams: list[Stream] = []
         self.pinned: set[str] = set()
+        self.squeezed = False
         self.census = Census(self.site)
         self.census.begin()
 
@@ -105,7 +132,7 @@ class Walk(RuleBasedStateMachine):
         """What the application has; None if there was no room for it, which is the only excuse."""
         answer = asyncio.run(self.site.running.request(self.site.host(name), "/cgi-bin/notes", method, body))
         if answer.status == 503 and answer.problem == "at-capacity":
-            assert len({*self.pinned, *(stream.name for stream in self.streams)} - {name}) >= SLOTS
+            assert self.squeezed or len({*self.pinned, *(stream.name for stream in self.streams)} - {name}) >= SLOTS
             return None
         assert answer.status == 200, (answer, self.site.running.log[-3000:])
         return answer.body.decode()
@@ -160,6 +187,11 @@ class Walk(RuleBasedStateMachine):
                 client.kill(container["Id"])
         self.forget_streams({name})
 
+    @rule(squeezed=st.booleans())
+    def memory_is_short_or_not(self, squeezed: bool) -> None:
+        self.squeezed = squeezed
+        (self.memory.squeeze if squeezed else self.memory.release)()
+
     @rule()
     def kill_the_gateway(self) -> None:
         if not self.over():
@@ -192,6 +224,7 @@ class Walk(RuleBasedStateMachine):
 
     def teardown(self) -> None:
         """When it is over: what was written is there, pins are there, everything else sleeps, and there is no orphan."""
+        self.memory_is_short_or_not(False)
         self.forget_streams(set(NAMES))
         shown = self.site.running.stacks()
         assert {name for name, stack in shown.items() if stack["pinned"]} == self.pinned
@@ -215,10 +248,12 @@ def test_whatever_happens_nothing_is_lost_and_nothing_is_left(
 ) -> None:
     for name in NAMES:
         push_notes(registry, busybox, name)
-    Walk.site = serve(LIMITS, app=APP, compose=COMPOSE)
+    Walk.memory = Memory(own_engine.memory_cgroup())
+    Walk.memory.release()
+    Walk.site = serve(LIMITS.format(cgroup=Walk.memory.group), app=APP, compose=COMPOSE)
     Walk.until = time.monotonic() + SECONDS
     steps = settings(
-        max_examples=10_000 if SECONDS else 2,
+        max_examples=10_000 if SECONDS else 1,
         stateful_step_count=40 if SECONDS else 25,
         phases=[Phase.generate],
         deadline=None,

@@ -77,7 +77,10 @@ class Engine:
 
     def memory_cgroup(self) -> Path:
         """The directory of that control group: of its memory controller, where each has a hierarchy of its own."""
-        return next(path for path in (Path("/sys/fs/cgroup/memory"), Path("/sys/fs/cgroup")) if path.is_dir()) / self.cgroup
+        top = next(path for path in (Path("/sys/fs/cgroup/memory"), Path("/sys/fs/cgroup")) if path.is_dir())
+        group = top / self.cgroup
+        group.mkdir(exist_ok=True)  # as the engine does for its first container
+        return group
 
     def stop(self) -> None:
         """End the engine in good order: it stops its containers (they get 3 s). Only where it is ours."""
