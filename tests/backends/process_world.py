@@ -8,7 +8,8 @@ import socket
 import subprocess
 import sys
 import textwrap
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 
 from attrs import define, field
@@ -181,7 +182,12 @@ GATEWAY = textwrap.dedent(
 )
 
 
-def gateway(world: World, commit: str, *then: str) -> subprocess.Popen[str]:
+@contextmanager
+def gateway(world: World, commit: str, *then: str) -> Iterator[subprocess.Popen[str]]:
     """A gateway in a process of its own, launching that commit; and then, if that is said, stopping it."""
     command = [sys.executable, "-c", GATEWAY, str(world.state), str(world.repository.path), commit, *then]
-    return subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+        try:
+            yield process
+        finally:
+            process.kill()

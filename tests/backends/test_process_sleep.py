@@ -17,7 +17,7 @@ from grandcentral.backends.process import launching, proc
 from grandcentral.backends.process.home import Home, Record, Running, dumped, loaded
 from grandcentral.core.keys import Key
 from grandcentral.core.model import Condition, Found, Hook, Usage, Version
-from grandcentral.errors import EngineRefused, HookFailed, ImageUnavailable, NothingKept
+from grandcentral.errors import EngineRefused, HookFailed, ImageUnavailable, NothingKept, ServiceExited
 
 from .process_world import SERVE, SLEEP, World, after, gateway, page, services, shell, until
 
@@ -81,6 +81,36 @@ async def test_what_has_left_its_session_is_asked_to_end_after_the_services(worl
 
 
 @pytest_twisted.ensureDeferred
+async def test_who_ends_finds_those_that_it_depends_on_thawed(world: World) -> None:
+    commit = world.repository.commit()
+    db = "while :; do [ -e asked ] && touch answered; sleep 0.02; done"
+    web = "trap 'touch asked; until [ -e answered ]; do sleep 0.02; done; touch ended; exit' TERM; touch up; "
+    web += "while :; do sleep 0.02; done"
+    patient = shell("web", web, stop_grace_period=5, depends_on=after("db", Condition.STARTED))
+    await world.start(commit, services(shell("db", db), patient))
+    tree = world.home(commit).tree
+    await until(lambda: (tree / "up").exists())
+    await world.backend.pause(Key("app", commit))
+    await world.backend.stop(Key("app", commit))
+    assert (tree / "ended").exists()
+
+
+@pytest_twisted.ensureDeferred
+async def test_a_service_that_ends_while_it_is_started_again_fails_the_restart(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    commit = world.repository.commit()
+    command = "[ -e ran ] && exit 4; touch ran; exec sleep 1000"
+    await world.start(commit, command)
+    await until(lambda: (world.home(commit).tree / "ran").exists())
+    await world.backend.stop(Key("app", commit))
+    monkeypatch.setattr(launching, "LISTENS_WITHIN", 10.0)
+    with pytest.raises(ServiceExited, match=r"web ended with status 4\."):
+        await world.restart(commit, command)
+    assert world.vanished == []
+
+
+@pytest_twisted.ensureDeferred
 async def test_only_the_same_commit_with_the_same_services_is_started_again(world: World) -> None:
     commit, other = world.repository.commit(), world.repository.commit()
     await world.start(commit, SLEEP)
@@ -136,6 +166,7 @@ async def test_a_stack_of_which_everything_was_killed_is_kept_by_the_next_gatewa
     await until(lambda: world.processes(commit) == ())
     (found,) = await world.backend.survey()
     assert found == Found(Key("app", commit), 5, None, Version(commit, commit=commit), kept=True, running=False)
+    assert world.backend._stacks[found.key].record.leaders() == {}, "their numbers may be somebody else's one day"
     await world.restart(commit)
     await until(lambda: (tree / "written").read_text() == "data\n" * 2)
     assert (tree / "released").read_text() == "once\n"
