@@ -22,7 +22,8 @@ from .config import Configuration
 from .core import leases
 from .core.keys import Key
 from .core.model import App, Endpoint, Version
-from .core.routing import Routes, host_for
+from .core.references import Template
+from .core.routing import host_for
 from .frontdoor import MonotonicClock, http_frontend
 from .frontends.http import HttpFrontend
 from .interfaces import IBackend, IManifest, IVersions
@@ -201,6 +202,7 @@ class Backends:
         self._upstreams: dict[str, Endpoint] = {}
         self._repositories: dict[str, str] = {}
         self._published: set[str] = set()
+        self._images: set[str] = set()
         self.checks: dict[str, Callable[[], Deferred[None]]] = {}  # by name, for /readyz
         self._engine = configuration.docker
         self._state = configuration.gateway.state
@@ -212,6 +214,8 @@ class Backends:
         _become(self._repositories, {app.name: str(app.git) for app in apps if app.git is not None})
         self._published.clear()
         self._published.update(app.name for app in apps if app.address == "published")
+        self._images.clear()
+        self._images.update(Template.parse(app.image).sample.familiar for app in apps if app.image is not None)
         for kind in {app.backend for app in apps} - self._there.keys():
             self._there[kind] = self._made(kind, configuration)
             self.checks[kind] = self._there[kind].check
@@ -223,7 +227,8 @@ class Backends:
         if kind == "process":
             return ProcessBackend(self._reactor, self._state / "process", self._repositories)
         credentials = _engine_credentials(configuration)
-        return DockerBackend(self._reactor, self._engine.host, self._engine.instance, self._published, credentials)
+        engine = self._engine
+        return DockerBackend(self._reactor, engine.host, engine.instance, self._published, credentials, self._images)
 
 
 def _become(mapping: dict[str, Any], other: dict[str, Any]) -> None:

@@ -80,8 +80,8 @@ class IBackend(Interface):
         """
 
     def restart(launch: Launch, report: Report) -> Deferred[Endpoint]:
-        """Start every service of a stack that was stopped again, as it was made and in the order of ``depends_on``; loaders that
-        have completed are not run again, health checks are waited for as by ``launch``. Its generation stays.
+        """Start every service of a stack that was stopped again, as it was made and in the order of ``depends_on``; loaders
+        that have completed are not run again, health checks are waited for as by ``launch``. Its generation stays.
 
         Fires, fails and is cancelled like ``launch``. Fails with errors.NothingKept, having started nothing, where the stack is
         not there or not all of it: then it can only be launched anew.
