@@ -101,7 +101,7 @@ class Janitor:
         table, now = self._table, self._clock.seconds()
         if not table.limits.memory_min_free:
             return
-        if now - self._weighed >= self.interval or table.queued() or self._victims():
+        if now - self._weighed >= self.interval or table.queued() or table.ledger.learning or self._victims():
             self._weighed = now
             await table.ledger.weigh()
         for step in self._victims() if self._open else ():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 
 from attrs import define, field
@@ -21,15 +22,16 @@ from ..interfaces import IBackend, IMachine
 from .stack import Stack
 
 WITHIN = 10.0  # seconds that an engine has to say what its stacks take
-GROWN = 30.0  # seconds of being ready after which a stack takes about what it is going to take
+ENOUGH = 5  # weighings of ready stacks of an app, about one a second at first, that tell what one of them takes
+GUESS = 256 * 2**20  # bytes that a stack may take of which nothing is said or known: with none, a crowd of them would be let in
 
 
 @define(eq=False)
 class Ledger:
     """``backends`` are those of the table, by name.
 
-    An app needs the most that one of its stacks was seen to take. As long as none was ready for GROWN seconds, it may need all
-    that its template allows it.
+    An app needs the most that one of its stacks was seen to take. Until they were seen often ENOUGH, one may need all that its
+    template allows it, or GUESS.
     """
 
     _clock: IReactorTime
@@ -38,7 +40,8 @@ class Ledger:
     _snapshot: Callable[[], Iterable[StackSnapshot]]
     _usage: dict[Key, int] = field(factory=dict, init=False)  # of stacks that hold a slot
     _seen: dict[str, int] = field(factory=dict, init=False)  # by app: the most that a stack was seen to take
-    _known: set[str] = field(factory=set, init=False)  # apps of which that says enough
+    _times: Counter[str] = field(factory=Counter, init=False)  # how often
+    learning: bool = field(default=False, init=False)  # something runs of which it does not yet
     _allowed: dict[str, tuple[App, int]] = field(factory=dict, init=False)  # by name: the app it was read of, and bytes
     _silent: set[str] = field(factory=set, init=False)  # backends that did not answer the last time
     _log = Logger(namespace="grandcentral.stacks")
@@ -48,25 +51,25 @@ class Ledger:
         memory = self._machine.memory()
         if memory is None:
             return None
-        needs = {name: allowed for name, (_, allowed) in self._allowed.items() if name not in self._known}
-        for name, seen in self._seen.items():
-            needs[name] = max(seen, needs.get(name, 0))
+        needs = {name: allowed for name, (_, allowed) in self._allowed.items() if not self._knows(name)}
+        needs |= {name: max(seen, needs.get(name, 0)) for name, seen in self._seen.items()}
         return Accounts(memory, self._usage, needs)
 
     def expect(self, stack: Stack) -> None:
         """It wants to start: see what the template of its app allows."""
         app = stack.app
-        if app.name in self._known or self._allowed.get(app.name, (None, 0))[0] is app:
+        if self._knows(app.name) or self._allowed.get(app.name, (None, 0))[0] is app:
             return
         try:
             spec = launching.launch(app, stack.key, stack.generation, stack.version, *stack.address, token="").spec
         except Invalid:  # as its start will say
             return
-        self._allowed[app.name] = app, declared(spec)
+        self._allowed[app.name] = app, declared(spec) or GUESS
 
     def starts(self, key: Key) -> None:
         """What it took before it was stopped says nothing any more."""
         self._usage.pop(key, None)
+        self.learning |= not self._knows(key.app)
 
     async def weigh(self) -> None:
         """Ask every backend what its stacks take. What one said before that does not answer now holds on."""
@@ -80,16 +83,20 @@ class Ledger:
                     self._silent.add(name)
                     why = str(error) if isinstance(error, Mishap) else f"no answer within {WITHIN:g} s"
                     self._log.warn(events.USAGE_UNKNOWN, backend=name, why=why)
-        usage, self._usage = self._usage, {}
+        usage, self._usage, self.learning = self._usage, {}, False
         for stack in self._snapshot():
-            if stack.state in HOLDING and stack.key in found:
-                self._enter(stack, found[stack.key].memory)
-            elif stack.state in HOLDING and stack.key in usage:
-                self._usage[stack.key] = usage[stack.key]
+            if stack.state in HOLDING:
+                said = found.get(stack.key)
+                self._enter(stack, usage.get(stack.key) if said is None else said.memory)
 
-    def _enter(self, stack: StackSnapshot, memory: int) -> None:
+    def _enter(self, stack: StackSnapshot, memory: int | None) -> None:
         app = stack.key.app
-        self._usage[stack.key] = memory
-        self._seen[app] = max(memory, self._seen.get(app, 0))
-        if stack.ready_since is not None and self._clock.seconds() - stack.ready_since >= GROWN:
-            self._known.add(app)
+        if memory is not None:
+            self._usage[stack.key] = memory
+            self._seen[app] = max(memory, self._seen.get(app, 0))
+        if stack.ready_since is not None:
+            self._times[app] += 1  # even if nobody says what it takes
+        self.learning |= not self._knows(app)
+
+    def _knows(self, app: str) -> bool:
+        return self._times[app] >= ENOUGH

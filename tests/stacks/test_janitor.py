@@ -154,7 +154,7 @@ class TestMemory:
         assert world.state(A) == "ready"
 
     def test_when_it_is_not_the_longest_idle_go_within_two_seconds_and_no_more_than_it_takes(self, begin: Begin) -> None:
-        machine = Host(engine=MemoryEngine(), size=9999)
+        machine = Host(engine=MemoryEngine(), size=2**40)
         world = begin(SHORT, machine=machine)
         machine.engine = world.engine
         for name in (A, B, C):
