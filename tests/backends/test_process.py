@@ -10,6 +10,7 @@ import socket
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
@@ -631,7 +632,8 @@ async def test_closing_gives_up_what_is_being_launched(world: World, slow_git: P
 @pytest_twisted.ensureDeferred
 async def test_a_process_that_only_has_the_same_number_is_neither_adopted_nor_touched(world: World, change: str) -> None:
     commit = world.repository.commit()
-    with subprocess.Popen(["sleep", "1000"], start_new_session=True) as stranger:
+    with subprocess.Popen(["sleep", "1000"], start_new_session=True) as stranger, ExitStack() as end:
+        end.callback(stranger.kill)
         home = world.home(commit)
         await world.start(commit, SLEEP)
         await world.backend.close()
@@ -654,7 +656,6 @@ async def test_a_process_that_only_has_the_same_number_is_neither_adopted_nor_to
         assert found.whole
         await world.backend.halt(found.key, grace=True)
         assert stranger.poll() is None
-        stranger.kill()
 
 
 @pytest_twisted.ensureDeferred
