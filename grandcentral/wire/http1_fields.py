@@ -20,7 +20,7 @@ UNTIL_CLOSE = -2  # a body that ends with the connection (RFC 9112 §6.3, rule 8
 
 _NAMES = (
     rb"host|connection|keep-alive|proxy-connection|te|transfer-encoding|upgrade|content-length|expect|max-forwards|via|date"
-    rb"|forwarded|x[-_]forwarded[-_][^:\r]*|x[-_]real[-_]ip|trace(?:parent|state)|x-grand-central-keep-alive"
+    rb"|forwarded|x[-_](?:forwarded[-_][^:\r]*|real[-_]ip|grand-central-keep-alive)|trace(?:parent|state)"
 )
 # Searched in a block in small letters. Group 1 is the name, group 2 the value with the blanks behind it.
 marks_of = re.compile(rb"\n(" + _NAMES + rb"):[ \t]*([^\r]*)\r").finditer

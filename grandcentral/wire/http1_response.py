@@ -155,9 +155,8 @@ def _understand(minor: int, status: int, line: bytes, raw: bytes, received: byte
     else:
         body = UNTIL_CLOSE
         keeps_alive = False
-    size = len(received)
     return ResponseHead(
-        *(raw, marks, minor, options, upgrade, body, keeps_alive, status, line, dated, exact, size, received, lease)
+        raw, marks, minor, options, upgrade, body, keeps_alive, status, line, dated, exact, len(received), received, lease
     )
 
 

@@ -200,7 +200,7 @@ class Exchange:
     def _use(self, ticket: Ticket) -> None:
         front = self._front
         now = front.seconds()
-        quiet = self._quiet = bool(front.judges.sparing) and self._is_quiet(ticket.key.app)
+        self._quiet = quiet = self._is_quiet(ticket.key.app) if front.judges.sparing else False
         ticket.begin(now, quiet)
         self._ticket, self._since = ticket, now
         self._in_use = True
