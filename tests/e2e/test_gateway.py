@@ -108,7 +108,7 @@ def test_idle_stacks_go_but_not_one_with_a_slow_download_or_a_silent_stream(repo
         await running.request(host(idle))
         reader, writer = await upgrade(running, host(streaming))
         slow = asyncio.create_task(running.request(host(downloading), "/slow"))
-        await asyncio.to_thread(eventually, lambda: running.state(idle) == "cold", 20)
+        await asyncio.to_thread(eventually, lambda: running.state(idle) == "stopped", 20)
         assert running.state(streaming) == "ready"
         answer = await slow
         assert answer.body == b"tick" * 40
@@ -117,7 +117,7 @@ def test_idle_stacks_go_but_not_one_with_a_slow_download_or_a_silent_stream(repo
         writer.close()
 
     asyncio.run(scenario())
-    eventually(lambda: running.state(streaming) == running.state(downloading) == "cold", 30, "sleep")
+    eventually(lambda: running.state(streaming) == running.state(downloading) == "stopped", 30, "sleep")
 
 
 async def upgrade(running: GatewayProcess, name: str) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:

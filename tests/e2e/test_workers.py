@@ -243,7 +243,7 @@ def test_what_a_worker_of_an_earlier_gateway_has_in_flight_keeps_its_stack(repos
         writer.close()
 
     asyncio.run(scenario())
-    eventually(lambda: running.state(commit) == "cold", 30, "sleep")
+    eventually(lambda: running.state(commit) == "stopped", 30, "sleep")
 
 
 def test_sighup_brings_a_new_app_and_new_workers_and_drops_nothing(repository: Repository, serve: Serve) -> None:
@@ -351,14 +351,14 @@ def test_a_stack_with_a_stream_on_a_worker_stays_and_sleeps_when_it_is_over(repo
     async def scenario() -> None:
         await running.request(host(idle))
         reader, writer = await upgrade(running, host(streaming))
-        await soon(lambda: running.state(idle) == "cold")
+        await soon(lambda: running.state(idle) == "stopped")
         assert running.state(streaming) == "ready"
         writer.write(b"still there?")
         assert await reader.readexactly(12) == b"still there?"
         writer.close()
 
     asyncio.run(scenario())
-    eventually(lambda: running.state(streaming) == "cold", 30, "sleep")
+    eventually(lambda: running.state(streaming) == "stopped", 30, "sleep")
 
 
 def test_a_socket_of_systemd_is_shared_by_the_workers_and_systemd_is_told_how_we_are(tmp_path: Path) -> None:
