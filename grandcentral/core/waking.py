@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable, Mapping
+from functools import lru_cache
 
 from attrs import field, frozen
 
@@ -43,7 +44,7 @@ _fields_of = re.compile(rb"\n(" + _NAMES + rb"):[ \t]*([^\r]*)\r").finditer
 
 _SAFE = frozenset(("GET", "HEAD", "OPTIONS", "TRACE"))  # RFC 9110 §9.2.1
 _ASKED_BY_BROWSERS = re.compile(r"/favicon\.ico|/robots\.txt|/apple-touch-icon[^/]*").fullmatch
-_AUTOMATIC = re.compile(
+_AUTOMATIC = lru_cache(maxsize=128)(re.compile(  # the same few ask again and again
     # Crawlers. Cubot makes telephones.
     r"(?<!cu)bots?(?![a-z])|crawl|spider|slurp|ia_archiver|mediapartners-google|google-inspectiontool|googleother"
     # Who looks at a link that somebody has sent to somebody.
@@ -53,7 +54,7 @@ _AUTOMATIC = re.compile(
     r"|uptime-kuma|uptimerobot|pingdom|statuscake|kube-probe|prometheus/|blackbox[- ]exporter|better uptime|site24x7|newrelic"
     r"|datadog|updown\.io|hetrixtools|freshping|checkly|zabbix|nagios|icinga|gatus|monit/|elb-healthchecker|googlehc/"
     r"|uptimechecks|health[- _]?check|health probe|endpoint monitor|envoy/hc"
-).search
+).search)
 
 
 class _Asked:

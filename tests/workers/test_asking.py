@@ -4,17 +4,22 @@ from __future__ import annotations
 
 from typing import Any
 
+import pytest
 from attrs import define, evolve, field
 from hypothesis import given
 from hypothesis import strategies as st
-from twisted.internet.defer import Deferred, succeed
+from twisted.internet.defer import Deferred, fail, succeed
 from twisted.internet.task import Clock
+from twisted.protocols.amp import AMP
+from twisted.test.iosim import FakeTransport, connect
 
 from grandcentral import errors
 from grandcentral.core.keys import Key
-from grandcentral.core.model import Limits
+from grandcentral.core.model import Endpoint, Limits
+from grandcentral.core.tickets import Ticket
 from grandcentral.workers import refusals
 from grandcentral.workers.commands import Progress, Wake
+from grandcentral.workers.hub import Hub, HubFactory
 from grandcentral.workers.stacks import RemoteStacks
 from tests.stacks.world import Client
 
@@ -273,3 +278,36 @@ def test_however_they_come_everybody_gets_an_answer_that_is_his(steps: list[str]
         elif one.ticket is None:
             assert isinstance(one.error, errors.Asleep)
     assert worker.idle()
+
+
+class Table:
+    """The part of ISharedStacks that a Wake meets."""
+
+    on_close = on_drain = None
+
+    def __init__(self) -> None:
+        self.asked: list[tuple[Key, bool, str]] = []
+
+    def ensure(self, key: Key, wakes: bool, client: str) -> Deferred[Ticket]:
+        self.asked.append((key, wakes, client))
+        return fail(ASLEEP) if not wakes else succeed(Ticket(key, 1, Endpoint("10.0.0.1", 80)))
+
+
+@pytest.mark.parametrize(
+    ("said", "asked"),
+    [
+        ({"wakes": True, "client": "192.0.2.1"}, (KEY, True, "192.0.2.1")),
+        ({"wakes": False, "client": ""}, (KEY, False, "")),
+        ({}, (KEY, True, "")),  # a worker of an earlier version
+    ],
+)
+def test_the_table_is_asked_what_the_worker_asked(said: dict[str, Any], asked: tuple[Key, bool, str]) -> None:
+    table = Table()
+    server = HubFactory(Hub(Clock(), table)).buildProtocol(None)  # type: ignore[arg-type]
+    client = AMP()
+    pump = connect(server, FakeTransport(server, True), client, FakeTransport(client, False), debug=False)
+    answers: list[dict[str, Any]] = []
+    client.callRemote(Wake, key=str(KEY), **said).addCallback(answers.append)
+    pump.flush()
+    assert table.asked == [asked]
+    assert (answers[0]["refusal"] is None) == asked[1]

@@ -43,7 +43,7 @@ def test_it_holds_the_stack_awake_past_its_idle_time_and_not_for_longer(rig: Rig
     assert rig.world.state() == "cold"
 
 
-@pytest.mark.parametrize("reports", permutations([0, 1, 2]))
+@pytest.mark.parametrize("reports", list(permutations([0, 1, 2])))
 def test_the_latest_word_counts_whichever_worker_heard_it_and_whichever_reports_first(reports: tuple[int, ...]) -> None:
     rig = Rig(3, evolve(LIMITS, max_held=9))
     tickets = [rig.ready(worker) for worker in range(3)]
