@@ -40,8 +40,8 @@ class Ledger:
     _snapshot: Callable[[], Iterable[StackSnapshot]]
     _usage: dict[Key, int] = field(factory=dict, init=False)  # of stacks that hold a slot
     _seen: dict[str, int] = field(factory=dict, init=False)  # by app: the most that a stack was seen to take
-    _times: Counter[str] = field(factory=Counter, init=False)  # how often
-    learning: bool = field(default=False, init=False)  # something runs of which it does not yet
+    _times: Counter[str] = field(factory=Counter, init=False)  # by app: how often one was weighed that was ready
+    learning: bool = field(default=False, init=False)  # something runs of an app that is not known yet
     _allowed: dict[str, tuple[App, int]] = field(factory=dict, init=False)  # by name: the app it was read of, and bytes
     _silent: set[str] = field(factory=set, init=False)  # backends that did not answer the last time
     _log = Logger(namespace="grandcentral.stacks")
