@@ -107,7 +107,7 @@ class Closed(amp.Command):
 
 
 class Drain(amp.Command):
-    """Gateway to worker: as Closed; and is something in flight there? Streams do not count if the stack has ``outlived`` them."""
+    """Gateway to worker: as Closed; and is something in flight there? Streams do not count if it has ``outlived`` them."""
 
     arguments = [*_STACK, (b"outlived", amp.Boolean(optional=True))]  # a gateway of an earlier version does not say
     response = [(b"busy", amp.Boolean())]
