@@ -29,6 +29,7 @@ from ..core.idleness import busy, last_use
 from ..core.keys import GIT_HASH, Ambiguous, Key, misnamed, unify
 from ..core.lifecycle import Event, State
 from ..core.model import App, Limits, LogTail, StackSnapshot, Version
+from ..core.rates import Rates, household
 from ..core.tickets import Ticket
 from ..errors import (
     AmbiguousVersion,
@@ -43,22 +44,24 @@ from ..errors import (
     ShuttingDown,
     StackStopped,
     StartTimeout,
+    TooManyStarts,
     TooManyWaiting,
 )
 from ..interfaces import IBackend, IMachine, IManifest, IProber, ISharedStacks, IStackControl, IVersions
-from .adoption import Adoption, Standing
+from .adoption import Adoption
 from .books import Books
 from .incidents import log_mishap, log_unwritten
 from .ledger import Ledger
 from .lookups import LookUp, LookUps
 from .queue import SlotQueue
-from .stack import Stack
+from .stack import Stack, Standing
 from .surveys import Surveys
 from .waiters import Room, Waiters
 
 _ASLEEP = {
     *(State.COLD, State.PAUSED, State.DRAINING, State.DOZING, State.SAVING, State.STOPPING, State.REMOVING),
 }
+_NEEDS_START = {State.COLD, State.STOPPING, State.REMOVING}
 FORGET_FAILURE = 3600.0  # seconds after which a failure no longer counts towards the back-off
 
 
@@ -103,9 +106,10 @@ class StackTable:
     pins: dict[Key, float | None] = field(factory=dict, init=False)  # until when, in wall seconds; None: for ever
     _adoption: Adoption = field(init=False)
     _room: Room = field(init=False)
+    _rates: Rates = field(init=False)
     ledger: Ledger = field(init=False)
     _queue: SlotQueue = field(init=False)
-    _surveys: Surveys[dict[Key, Standing]] = field(init=False)
+    _surveys: Surveys[dict[Key, Standing | None]] = field(init=False)
     counters: StackCounters = field(factory=StackCounters, init=False)
     _remembered: float = field(default=-inf, init=False)  # since when uses have yet to be written down
     _closing: bool = field(default=False, init=False)
@@ -117,6 +121,7 @@ class StackTable:
     def __attrs_post_init__(self) -> None:
         self.peek = self._doors.get
         self._room = Room(self.limits.max_held)
+        self._rates = Rates(self.limits.starts_per_client)
         self.ledger = Ledger(self._clock, self.machine, self._backends, self.snapshot)
         self._queue = SlotQueue(
             self._clock, self.limits, lambda: self.capacity()[0], self._holders, self._give_way, self.ledger
@@ -169,6 +174,8 @@ class StackTable:
         before, self.apps, self.versions = self.apps, apps, versions
         self.limits = self._queue.limits = limits
         self._room.limit = limits.max_held
+        if self._rates.per_minute != limits.starts_per_client:
+            self._rates = Rates(limits.starts_per_client)
         new = [name for name in backends if name not in self._backends]
         self._backends.update(backends)
         for stack in list(self._stacks.values()):
@@ -208,8 +215,10 @@ class StackTable:
         stack = self._spelt.get(key)
         if stack is not None and self._moves(stack):
             return fail(StackStopped(stack.key, retry_after=1))
+        if stack is None and not wakes:
+            stack = self._known_otherwise(key)
         if not asked and (stack is None or stack.state in _ASLEEP) and self._look_ups.since(key) is None:
-            refusal = self._lets_sleep(key, wakes, client)
+            refusal = self._lets_sleep(key, stack, wakes, client)
             if refusal is not None:
                 return fail(refusal)
         try:
@@ -221,13 +230,27 @@ class StackTable:
         stack.handle(Event.WANTED)
         return place
 
-    def _lets_sleep(self, key: Key, wakes: bool, client: str) -> Refusal | None:
+    def _known_otherwise(self, key: Key) -> Stack | None:
+        """A stack that is meant by a spelling that nobody has used yet: no look-up is made for who does not wake."""
+        try:
+            stack = self._meant(key)
+        except AmbiguousVersion:
+            return None
+        if stack is not None:
+            self._spell(stack, key)
+        return stack
+
+    def _lets_sleep(self, key: Key, stack: Stack | None, wakes: bool, client: str) -> Refusal | None:
         """Why a request does not wake a stack that sleeps; None: it does."""
         if not wakes:
             return Asleep(key, retry_after=30)
         hours, now = self.apps[key.app].hours, self._wall()
         if hours is not None and not hours.open(now):
             return OutOfHours(key, hours.text, retry_after=hours.next_open(now) - now)
+        if self._rates.per_minute and client and (stack is None or stack.state in _NEEDS_START):
+            wait = self._rates.take(household(client), self._clock.seconds())
+            if wait:
+                return TooManyStarts(client, self._rates.per_minute, retry_after=wait)
         return None
 
     def lost(self, ticket: Ticket) -> None:
@@ -365,8 +388,11 @@ class StackTable:
             self.pins[key] = until
         else:
             self.pins.pop(key, None)
-        if key in self._stacks:
-            self._stacks[key].pinned = pinned
+        stack = self._stacks.get(key)
+        if stack is not None:
+            stack.pinned = pinned
+            if pinned and stack.state in (State.DRAINING, State.DOZING, State.SAVING):
+                stack.handle(Event.WANTED)  # it is about to be put to sleep
 
     def logs(self, key: Key, lines: int) -> Deferred[tuple[LogTail, ...]]:
         backend = self._backends[self.apps[key.app].backend]
@@ -564,8 +590,11 @@ class StackTable:
     def _holders(self) -> list[StackSnapshot]:
         return [stack.snapshot() for stack in self._stacks.values() if stack.holds_slot]
 
-    def _give_way(self, key: Key) -> None:
-        self.choose(Event.STOP_CHOSEN, key, self._stacks[key].generation, "room")
+    def _give_way(self, key: Key) -> bool:
+        """Whether it does: a worker that cannot be asked just now may be using it."""
+        stack = self._stacks[key]
+        self.choose(Event.STOP_CHOSEN, key, stack.generation, "room")
+        return stack.state not in (State.READY, State.PAUSED)
 
     def _vanished(self, key: Key, generation: int, mishap: Mishap) -> None:
         stack = self._stacks.get(key)

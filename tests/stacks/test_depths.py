@@ -12,7 +12,7 @@ from grandcentral.core.keys import Key
 from grandcentral.core.lifecycle import Event
 from grandcentral.core.model import Condition, Dependency, Hook, IdlePolicy, Service, StackSpec, Version
 
-from .world import ONE_SERVICE, World
+from .world import LIMITS, ONE_SERVICE, Client, World
 
 KEY = Key("app", "0000000")
 WITH_LOADER = StackSpec(
@@ -319,6 +319,47 @@ class TestWaking:
         world.table.ensure(KEY, wakes=False).addCallback(tickets.append)
         world.pass_time(2)
         assert len(tickets) == 1
+
+
+    def test_it_reaches_a_stack_that_is_ready_by_any_spelling_of_its_commit(self, world: World) -> None:
+        world.ready()
+        tickets: list[object] = []
+        world.table.ensure(Key("app", "0000000" + 33 * "0"), wakes=False).addCallback(tickets.append)
+        assert len(tickets) == 1
+
+
+class TestStartsPerClient:
+    @pytest.fixture
+    def world(self) -> Iterator[World]:
+        world = World(limits=evolve(LIMITS, starts_per_client=2.0), idle=KEEPING, spec=WITH_LOADER)
+        world.open()
+        yield world
+        world.close()
+
+    def ask(self, world: World, name: str, client: str = "192.0.2.7") -> Client:
+        return Client(world.table.ensure(Key("app", name), client=client))
+
+    def test_one_client_starts_no_more_than_so_many_a_minute_and_others_are_not_counted_with_it(self, world: World) -> None:
+        self.ask(world, "0000000")
+        self.ask(world, "1111111")
+        refused = self.ask(world, "2222222").error
+        assert isinstance(refused, errors.TooManyStarts)
+        assert refused.retry_after == pytest.approx(30, abs=1)
+        assert not self.ask(world, "2222222", "192.0.2.8").answered
+        world.pass_time(31)
+        assert self.ask(world, "3333333").error is None
+
+    def test_what_starts_or_runs_already_costs_nothing(self, world: World) -> None:
+        for _ in range(10):
+            self.ask(world, "0000000")
+        world.pass_time(2)
+        for _ in range(10):
+            assert self.ask(world, "0000000").ticket is not None
+        assert not self.ask(world, "1111111").answered
+
+    def test_an_operator_is_not_counted(self, world: World) -> None:
+        for name in ("0000000", "1111111", "2222222"):
+            assert not Client(world.table.start(Key("app", name))).answered
 
 
 class TestPinsThatEnd:
