@@ -1,7 +1,7 @@
 """Adoption: bringing the table into line with what a backend was found to run.
 
 A survey takes time: only stacks that stood still meanwhile can be judged by it, and only keys that were not in the table when
-it began can be new to us.
+it began can be new to us. Generation and state do not tell: one that was stopped and started again has the same as before.
 """
 
 from __future__ import annotations
@@ -19,9 +19,8 @@ from ..core.model import App, Found, Version
 from ..errors import Mishap
 from ..interfaces import IBackend
 from .incidents import log_mishap
-from .stack import Stack
+from .stack import Stack, Standing
 
-Standing = tuple[int, State]  # generation and state
 _AT_REST = (State.PROBING, State.REPROBING, State.READY, State.PAUSED)
 
 
@@ -39,16 +38,16 @@ class Adoption:
     _leftovers: set[Key] = field(factory=set, init=False)  # of no app, being removed
     _log = Logger(namespace="grandcentral.stacks")
 
-    def standing(self, backend: str) -> dict[Key, Standing]:
+    def standing(self, backend: str) -> dict[Key, Standing | None]:
         """What is to be given to ``reconcile`` with the outcome of a survey that begins now."""
-        return {stack.key: (stack.generation, stack.state) for stack in self._stacks.values() if stack.app.backend == backend}
+        return {stack.key: stack.standing for stack in self._stacks.values() if stack.app.backend == backend}
 
-    def reconcile(self, backend: str, before: Mapping[Key, Standing], found: Iterable[Found]) -> None:
+    def reconcile(self, backend: str, before: Mapping[Key, Standing | None], found: Iterable[Found]) -> None:
         """Adopt what is whole, remove what is not, and notice what has gone."""
         there = {one.key: one for one in found}
         for key, standing in before.items():
             stack, one = self._stacks.get(key), there.get(key)
-            if stack is None or (stack.generation, stack.state) != standing or stack.app.upstream is not None:
+            if stack is None or standing is None or stack.standing != standing or stack.app.upstream is not None:
                 continue
             if stack.kept and stack.state is State.COLD:
                 if one is None or not one.kept:

@@ -35,6 +35,11 @@ class Operations:
     _running: Deferred[None] | None = field(default=None, init=False)
     turn: int = field(default=0, init=False)
 
+    @property
+    def under_way(self) -> bool:
+        """Whether an operation on the engine has not ended, news or not."""
+        return self._lock.locked
+
     def behind_lock(self, work: Work, failed: Event) -> None:
         """Begin an operation on the engine, when those before it have ended."""
         self._begin(self._lock.run(lambda: Deferred.fromCoroutine(work())), failed)

@@ -10,7 +10,7 @@ from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from twisted.logger import Logger
 
 from .. import events
-from ..core.admission import RECHECK, EvictFirst, Grant, Newcomer, Refuse, slot
+from ..core.admission import RECHECK, EvictFirst, Grant, Newcomer, Refuse, Wait, slot
 from ..core.keys import Key
 from ..core.lifecycle import Event
 from ..core.model import Limits, StackSnapshot
@@ -21,13 +21,13 @@ from .stack import Stack
 
 @define(eq=False)
 class SlotQueue:
-    """``taken()`` slots are held by ``holders()``; ``stop(key)`` chooses one of them to give way."""
+    """``taken()`` slots are held by ``holders()``; ``stop(key)`` chooses one of them to give way, and says whether it does."""
 
     _clock: IReactorTime
     limits: Limits
     _taken: Callable[[], int]
     _holders: Callable[[], list[StackSnapshot]]
-    _stop: Callable[[Key], None]
+    _stop: Callable[[Key], bool]
     _ledger: Ledger
     _queue: dict[Stack, float] = field(factory=dict, init=False)  # ordered: stack -> until when it waits
     _recheck: IDelayedCall | None = field(default=None, init=False)
@@ -87,14 +87,17 @@ class SlotQueue:
                 self._grant()
                 return True
             case EvictFirst(victim):
-                self._log.info(events.STACK_GIVES_WAY, key=victim, to=next(iter(self._queue)).key)
-                self._stop(victim)
-                return True
+                if self._stop(victim):
+                    self._log.info(events.STACK_GIVES_WAY, key=victim, to=next(iter(self._queue)).key)
+                    return True
+                why = "it is not known at present whether those that run are in use"
             case Refuse(why):
                 self._refuse(list(self._queue), why)  # none of them is better off
                 return True
+            case Wait(why):
+                pass
         late = [stack for stack, _ in takewhile(lambda waiting: waiting[1] <= now, self._queue.items())]
-        self._refuse(late, verdict.why)
+        self._refuse(late, why)
         return bool(late)
 
     def _grant(self) -> None:

@@ -29,7 +29,7 @@ from twisted.logger import Logger
 from .. import events
 from ..core import launching
 from ..core.counters import StackCounters
-from ..core.idleness import busy
+from ..core.idleness import busy, last_use
 from ..core.keys import Key
 from ..core.lifecycle import TRANSITIONS, Effect, Event, State, step
 from ..core.model import App, Endpoint, Found, Launch, Limits, LogTail, Progress, StackSnapshot, Version
@@ -65,6 +65,10 @@ _GIVEN_UP = {
     *(State.STARTING, State.PROBING, State.REPROBING, State.DRAINING, State.DOZING),
     *(State.SAVING, State.CLOSING, State.REMOVING),
 }
+# Where a stack is at rest, or was until somebody wanted it again.
+_RESTED = (State.COLD, State.FAILED, State.QUEUED, State.STARTING)
+
+Standing = tuple[int, State, int]  # generation, state, and how many operations there have been
 
 
 class House(Protocol):
@@ -161,6 +165,7 @@ class Stack:
         if self.state is not before and self.state in (State.COLD, State.FAILED):
             self.books.give_up()  # of one that queued
             self._house.settled(self)
+        if self.state is not before and self.state in _RESTED:
             watchers, self._watchers = self._watchers, []
             for watcher in watchers:
                 watcher.callback(None)
@@ -180,7 +185,10 @@ class Stack:
             self.handle(Event.ADOPTED_STOPPED if self.kept else Event.FOUND_BROKEN)
 
     def when_settled(self) -> Deferred[None]:
-        """Fires when it is at rest; at once, if that is so. Fails with NotSaved if it is not to be, after all."""
+        """Fires when it is at rest, or has been and is wanted again; at once, if that is so.
+
+        Fails with NotSaved if it is not to be, after all.
+        """
         if self.state in (State.COLD, State.FAILED, State.QUEUED):
             return succeed(None)
         watcher: Deferred[None] = Deferred()
@@ -217,6 +225,11 @@ class Stack:
     def holds_slot(self) -> bool:
         """Whether it counts against ``max_stacks``; what always runs elsewhere does not."""
         return self.state.holds_slot and self.app.upstream is None
+
+    @property
+    def standing(self) -> Standing | None:
+        """Where it is; None while the engine is about something. If it is the same later on, nothing has happened meanwhile."""
+        return None if self._operations.under_way else (self.generation, self.state, self._operations.turn)
 
     def used_since(self, then: float) -> bool:
         """Whether it has been of use, in monotonic seconds; cheaper than to look at a snapshot."""
@@ -342,7 +355,10 @@ class Stack:
         self._operations.behind_lock(self._removed, Event.HALT_FAILED)
 
     async def _removed(self) -> Event:
-        await self._backend.halt(self.key, self.books.failure is None, self._volumes_too)
+        volumes = None
+        while volumes is not self._volumes_too:  # an operator may want them removed, too, while the rest is
+            volumes = self._volumes_too
+            await self._backend.halt(self.key, self.books.failure is None, volumes)
         self.kept = self._worth_keeping = self._volumes_too = False
         return Event.HALTED
 
@@ -428,13 +444,18 @@ class Stack:
         self._operations.begin(self._drained, Event.DRAIN_REFUSED)
 
     async def _drained(self) -> Event:
-        """At once where all that use it are in this process; otherwise when each worker has answered. See Note [Drain]."""
+        """At once where all that use it are in this process; otherwise when each worker has answered. See Note [Drain].
+
+        Workers that answer tell first what they know of its use: it may not have been idle for as long as it seemed.
+        """
         assert self.ticket is not None
-        self.ticket.outlived = self.why == "age"
+        why, before = self.why, self.snapshot()
+        self.ticket.outlived = why == "age"
         max_age = self.app.idle.max_age if self.ticket.outlived else None
-        if busy(self._clock.seconds(), self.snapshot(), self._house.limits, max_age):
+        if busy(self._clock.seconds(), before, self._house.limits, max_age) or not await self._house.drained(self.ticket):
             return Event.DRAIN_REFUSED
-        return Event.DRAINED if await self._house.drained(self.ticket) else Event.DRAIN_REFUSED
+        used = why == "idle" and last_use(self.snapshot()) > last_use(before)
+        return Event.DRAIN_REFUSED if used else Event.DRAINED
 
     def _do_close(self) -> None:
         if self.ticket is not None and self.ticket.open:
@@ -449,7 +470,7 @@ class Stack:
         if self.ready_since is None:
             self.ready_since = self.ticket.started = now
             self.ticket.phases = self.books.phases
-        self._worth_keeping = True
+        self._worth_keeping, self._volumes_too = True, False
         self.ticket.endpoint, self.ticket.open = self._endpoint, True
         self._house.opened(self, self.ticket)
 

@@ -1,0 +1,196 @@
+"""Interleavings that have hurt, or would: each test is one, told in the order in which things happen."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TypeVar
+
+import pytest
+from attrs import evolve
+from twisted.internet.defer import Deferred, succeed
+
+from grandcentral import errors
+from grandcentral.core.keys import Key
+from grandcentral.core.lifecycle import Event
+from grandcentral.core.model import Hook, IdlePolicy, Service, StackSpec
+from grandcentral.core.tickets import Ticket
+
+from .world import LIMITS, World
+
+T = TypeVar("T")
+
+KEY = Key("app", "0000000")
+KEEPING = IdlePolicy(pause=300.0, stop=600.0, remove=3600.0)
+WITH_VOLUME = StackSpec((Service("web"),), "web", 80, volumes=("data",))
+
+
+@pytest.fixture
+def world() -> Iterator[World]:
+    world = World(idle=KEEPING, spec=WITH_VOLUME)
+    world.open()
+    yield world
+    world.close()
+
+
+def choose(world: World, event: Event) -> None:
+    world.table.choose(event, KEY, world.table.snapshot()[0].generation)
+
+
+def done(world: World, deferred: Deferred[T]) -> T:
+    """Its outcome, once the fake has come to it."""
+    outcome: list[T] = []
+    deferred.addCallback(outcome.append)
+    world.clock.advance(0)
+    return outcome[0]
+
+
+class TestDraining:
+    def test_a_worker_that_cannot_be_asked_keeps_nobody_busy_with_asking_it(self) -> None:
+        """It is away; the next look at the queue is another look."""
+        asked: list[Ticket] = []
+
+        def not_now(ticket: Ticket) -> Deferred[bool]:
+            asked.append(ticket)
+            return succeed(len(asked) > 1000)  # or this would never end
+
+        world = World(limits=evolve(LIMITS, max_stacks=1))
+        world.open()
+        world.ready()
+        world.table.on_drain = not_now
+        world.pass_time(6)
+        world.ask("1111111")
+        world.pass_time(1)
+        assert 0 < len(asked) < 10
+        world.table.on_drain = lambda ticket: succeed(True)
+        world.pass_time(1)
+        assert world.state("1111111") == "ready"
+        world.close()
+
+    def test_use_that_workers_tell_of_when_they_are_asked_is_use(self, world: World) -> None:
+        """What the gateway knows of it is a second old."""
+        world.asking = True
+        ticket = world.ready()
+        world.pass_time(305)
+        assert world.state() == "dozing"
+        ticket.last_used = world.clock.seconds()
+        world.answer(True)
+        assert world.state() == "ready"
+
+    def test_a_pin_calls_off_a_stop(self, world: World) -> None:
+        world.asking = True
+        world.ready()
+        choose(world, Event.STOP_CHOSEN)
+        world.table.pin(KEY, True)
+        world.answer(True)
+        world.pass_time(1)
+        assert world.state() == "ready"
+
+    def test_a_pin_calls_off_a_stop_that_is_being_prepared(self, world: World) -> None:
+        world.table.apps = {"app": evolve(world.table.apps["app"], before_stop=(Hook("web", "hang"),))}
+        world.ready()
+        choose(world, Event.STOP_CHOSEN)
+        assert world.state() == "saving"
+        world.table.pin(KEY, True)
+        world.pass_time(1)
+        assert world.state() == "ready"
+
+
+class TestRemoval:
+    def test_who_has_it_removed_is_told_though_somebody_wants_it_again(self, world: World) -> None:
+        world.ready()
+        removed = world.table.remove(KEY)
+        world.ask()
+        world.pass_time(1)
+        assert removed.called
+        assert world.state() == "ready"
+
+    def test_who_has_it_stopped_is_told_though_somebody_wants_it_again(self, world: World) -> None:
+        world.ready()
+        stopped = world.table.stop(KEY)
+        world.ask()
+        world.pass_time(1)
+        assert stopped.called
+        assert world.state() == "ready"
+
+    def test_what_was_written_after_a_removal_is_not_removed_by_it(self, world: World) -> None:
+        world.ready()
+        world.table.remove(KEY)
+        world.ask()
+        world.pass_time(1)
+        world.engine.data[KEY] = 7
+        choose(world, Event.STOP_CHOSEN)
+        world.pass_time(1)
+        assert world.state() == "stopped"
+        world.ready()
+        assert world.engine.data[KEY] == 7
+
+    def test_a_removal_that_is_called_off_is_over(self, world: World) -> None:
+        world.ready()
+        world.table.stop(KEY)
+        world.pass_time(1)
+        removed = world.table.remove(KEY)
+        assert world.state() == "removing"
+        world.ask()
+        world.pass_time(1)
+        assert removed.called
+        assert world.state() == "ready"
+
+    def test_volumes_that_were_to_be_removed_once_stay_the_next_time(self, world: World) -> None:
+        world.ready()
+        world.table.stop(KEY)
+        world.pass_time(1)
+        world.table.remove(KEY, volumes=True)
+        world.ask()  # and calls that off
+        world.pass_time(1)
+        world.engine.kept_volumes.add((KEY, "data"))
+        choose(world, Event.STOP_CHOSEN)
+        world.pass_time(1)
+        choose(world, Event.REMOVE_CHOSEN)
+        world.pass_time(1)
+        assert world.state() == "cold"
+        assert world.engine.kept_volumes == {(KEY, "data")}
+
+    def test_volumes_go_though_the_rest_is_just_being_removed(self, world: World) -> None:
+        world.ready()
+        world.table.stop(KEY)
+        world.pass_time(1)
+        choose(world, Event.REMOVE_CHOSEN)
+        world.pass_time(0.05)
+        removed = world.table.remove(KEY, volumes=True)
+        world.pass_time(1)
+        assert removed.called
+        assert world.engine.kept_volumes == set()
+
+    def test_volumes_go_though_a_failed_start_is_just_being_removed(self, world: World) -> None:
+        world.prober.mishap = errors.NotReady("it answered 503")
+        world.ask()
+        world.pass_time(120.15)
+        assert world.state() == "failing"
+        removed = world.table.remove(KEY, volumes=True)
+        world.pass_time(1)
+        assert removed.called
+        assert world.engine.kept_volumes == set()
+
+
+class TestSurveys:
+    def test_a_look_at_a_stack_that_was_stopped_and_started_again_meanwhile_says_nothing(self, world: World) -> None:
+        """Its generation is the same, and so is its state."""
+        world.ready()
+        before = world.table._adoption.standing("memory")
+        world.table.stop(KEY)
+        world.pass_time(0.5)
+        (found,) = done(world, world.backend.survey())
+        assert not found.running
+        world.ready()
+        world.table._adoption.reconcile("memory", before, (found,))
+        assert world.state() == "ready"
+
+    def test_a_look_at_a_stack_that_is_just_being_frozen_says_nothing(self, world: World) -> None:
+        """Some of its services are, and others not yet."""
+        world.ready()
+        choose(world, Event.PAUSE_CHOSEN)
+        assert world.state() == "paused"
+        before = world.table._adoption.standing("memory")
+        (found,) = done(world, world.backend.survey())
+        world.table._adoption.reconcile("memory", before, (evolve(found, endpoint=None),))
+        assert world.state() == "paused"
