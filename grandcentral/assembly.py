@@ -7,6 +7,7 @@ import platform
 import time
 from collections.abc import Callable, Mapping
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 from attrs import define, field, frozen
@@ -220,6 +221,11 @@ class Backends:
             self._there[kind] = self._made(kind, configuration)
             self.checks[kind] = self._there[kind].check
         return dict(self._there)
+
+    async def disks(self) -> list[Path]:
+        """Where they keep what they make, on disks of this machine."""
+        roots = [await one.root() for one in self._there.values() if isinstance(one, DockerBackend)]
+        return [self._state, *(root for root in roots if root is not None)]
 
     def _made(self, kind: str, configuration: Configuration) -> IBackend:
         if kind == "static":

@@ -163,6 +163,7 @@ class Gateway(Service):
         assert parts is not None
         await parts.manifest.open()
         await parts.table.open()
+        parts.machine.disks = await parts.backends.disks()
         if parts.workers is not None:
             self._listen_for_workers(parts.workers)
             await parts.workers.crew.start()

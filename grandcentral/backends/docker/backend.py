@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Container, Coroutine, Mapping
 from functools import partial
+from pathlib import Path
 from typing import Any, TypeVar
 
 from attrs import evolve
@@ -70,6 +71,7 @@ class DockerBackend:
         repositories: Collection[str] = (),
     ) -> None:
         self._reactor = reactor
+        self._base_url = base_url
         self._instance = instance
         self._published = published
         self._credentials = credentials
@@ -109,6 +111,16 @@ class DockerBackend:
 
     def check(self) -> Deferred[None]:
         return Deferred.fromCoroutine(self._check())
+
+    async def root(self) -> Path | None:
+        """Where the engine keeps images and containers; None if that is on another machine, or it does not answer."""
+        if not self._base_url.startswith("unix:"):
+            return None
+        try:
+            root = Path((await self._calls.quick(lambda client: client.info()))["DockerRootDir"])
+        except EngineUnavailable:
+            return None
+        return root if root.is_dir() else None
 
     async def _check(self) -> None:
         await self._events.connected()
