@@ -12,6 +12,7 @@ from grandcentral.admin.api import ROUTES
 from grandcentral.config import reference
 from grandcentral.core import compose
 from grandcentral.observe import metrics
+from tests import failures
 
 from . import lifecycle
 
@@ -20,6 +21,7 @@ HERE = Path(__file__).resolve().parent
 PAGES: Mapping[str, Callable[[], str]] = {
     "compose.md": compose.markdown,
     "configuration.md": reference.document,
+    "failures.md": failures.document,
     "lifecycle.md": lifecycle.markdown,
     "metrics.md": metrics.document,
     "openapi.json": lambda: openapi.page(ROUTES),

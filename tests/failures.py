@@ -39,6 +39,16 @@ CASES = {
 """By number. 18 and 19 are about front doors of databases, which there are none of yet, as are parts of 9, 13 and 20."""
 
 
+def document() -> str:
+    """docs/failures.md."""
+    tests = marked()
+    lines = ["# How other gateways fail", "", "Made from `tests/failures.py`: what users of other gateways report, and the tests"]
+    lines += ["that say that it does not happen here.", ""]
+    for number, what in CASES.items():
+        lines += [f"{number}. {what}", *(f"   * `{test}`" for test in tests.get(number, ()))]
+    return "\n".join(lines) + "\n"
+
+
 def marked() -> dict[int, list[str]]:
     """The tests of each case, as "path::name"."""
     found: dict[int, list[str]] = {}
