@@ -42,8 +42,8 @@ CASES = {
 def document() -> str:
     """docs/failures.md."""
     tests = marked()
-    lines = ["# How other gateways fail", "", "Made from `tests/failures.py`: what users of other gateways report, and the tests"]
-    lines += ["that say that it does not happen here.", ""]
+    head = "Made from `tests/failures.py`: what users of other gateways report, and the tests that say it does not happen here."
+    lines = ["# How other gateways fail", "", head, ""]
     for number, what in CASES.items():
         lines += [f"{number}. {what}", *(f"   * `{test}`" for test in tests.get(number, ()))]
     return "\n".join(lines) + "\n"
