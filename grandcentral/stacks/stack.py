@@ -18,6 +18,7 @@ A long module, because it has one short method for each effect of the table.
 from __future__ import annotations
 
 from collections.abc import Callable
+from math import inf
 from typing import Protocol
 
 from attrs import define, field
@@ -29,7 +30,7 @@ from twisted.logger import Logger
 from .. import events
 from ..core import launching
 from ..core.counters import StackCounters
-from ..core.idleness import busy, last_use
+from ..core.idleness import busy
 from ..core.keys import Key
 from ..core.lifecycle import TRANSITIONS, Effect, Event, State, step
 from ..core.model import App, Endpoint, Found, Launch, Limits, LogTail, Progress, StackSnapshot, Version
@@ -112,6 +113,7 @@ class Stack:
     kept: bool = field(default=False, init=False)  # nothing of it runs, and it can be started again as it was
     spellings: tuple[Key, ...] = field(default=(), init=False)
     why: str = field(default="idle", init=False)  # it was last chosen to be put to sleep: see core.counters
+    written: float = field(default=-inf, init=False)  # that is the last use of it that is written down (monotonic seconds)
     lookup_seconds: float = field(default=0.0, init=False)  # what the look-up before the next start took
     _endpoint: Endpoint | None = field(default=None, init=False)
     _cause: Mishap | Refusal | None = field(default=None, init=False)
@@ -231,12 +233,11 @@ class Stack:
         """Where it is; None while the engine is about something. If it is the same later on, nothing has happened meanwhile."""
         return None if self._operations.under_way else (self.generation, self.state, self._operations.turn)
 
-    def used_since(self, then: float) -> bool:
-        """Whether it has been of use, in monotonic seconds; cheaper than to look at a snapshot."""
-        ticket = self.ticket
-        if ticket is None:
-            return False
-        return ticket.in_flight > 0 or max(ticket.last_used, ticket.last_byte, self.ready_since or 0.0) >= then
+    @property
+    def used(self) -> float:
+        """When it was last of use: core.idleness.last_use, cheaper than to look at a snapshot."""
+        ticket = self.ticket or _NO_TICKET
+        return max(ticket.last_used, ticket.last_byte, self.ready_since or 0.0)
 
     def snapshot(self) -> StackSnapshot:
         """The stack at this instant."""
@@ -449,13 +450,13 @@ class Stack:
         Workers that answer tell first what they know of its use: it may not have been idle for as long as it seemed.
         """
         assert self.ticket is not None
-        why, before = self.why, self.snapshot()
+        why, used = self.why, self.used
         self.ticket.outlived = why == "age"
         max_age = self.app.idle.max_age if self.ticket.outlived else None
-        if busy(self._clock.seconds(), before, self._house.limits, max_age) or not await self._house.drained(self.ticket):
+        in_use = busy(self._clock.seconds(), self.snapshot(), self._house.limits, max_age)
+        if in_use or not await self._house.drained(self.ticket) or (why == "idle" and self.used > used):
             return Event.DRAIN_REFUSED
-        used = why == "idle" and last_use(self.snapshot()) > last_use(before)
-        return Event.DRAIN_REFUSED if used else Event.DRAINED
+        return Event.DRAINED
 
     def _do_close(self) -> None:
         if self.ticket is not None and self.ticket.open:

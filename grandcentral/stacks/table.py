@@ -25,7 +25,7 @@ from .. import events
 from ..core import launching
 from ..core.counters import StackCounters
 from ..core.history import Start
-from ..core.idleness import busy, last_use
+from ..core.idleness import busy
 from ..core.keys import GIT_HASH, Ambiguous, Key, misnamed, unify
 from ..core.lifecycle import Event, State
 from ..core.model import App, Limits, LogTail, StackSnapshot, Version
@@ -62,6 +62,8 @@ _ASLEEP = {
     *(State.COLD, State.PAUSED, State.DRAINING, State.DOZING, State.SAVING, State.STOPPING, State.REMOVING),
 }
 _NEEDS_START = {State.COLD, State.STOPPING, State.REMOVING}
+CLOCK_SET = 1.0  # seconds; two clocks that part by more do so because one was set
+PIN_OVER = 7 * 86400.0  # seconds after its end a pin is forgotten: the clock may be wrong for a while
 FORGET_FAILURE = 3600.0  # seconds after which a failure no longer counts towards the back-off
 
 
@@ -103,7 +105,7 @@ class StackTable:
     _doors: dict[Key, Ticket] = field(factory=dict, init=False)  # by every spelling, those that are ready
     _look_ups: LookUps = field(init=False)
     _warm: frozenset[Key] = field(default=frozenset(), init=False)
-    pins: dict[Key, float | None] = field(factory=dict, init=False)  # until when, in wall seconds; None: for ever
+    pins: dict[Key, float | None] = field(factory=dict, init=False)  # until when (wall seconds); None: for ever. Some are over
     _adoption: Adoption = field(init=False)
     _room: Room = field(init=False)
     _rates: Rates = field(init=False)
@@ -111,7 +113,7 @@ class StackTable:
     _queue: SlotQueue = field(init=False)
     _surveys: Surveys[dict[Key, Standing | None]] = field(init=False)
     counters: StackCounters = field(factory=StackCounters, init=False)
-    _remembered: float = field(default=-inf, init=False)  # since when uses have yet to be written down
+    _since: float = field(default=-inf, init=False)  # wall seconds when the clock was at 0, by which uses are written down
     _closing: bool = field(default=False, init=False)
     peek: Callable[[Key], Ticket | None] = field(init=False)
     on_close: Callable[[Ticket], None] = field(default=lambda ticket: None, init=False)
@@ -140,7 +142,6 @@ class StackTable:
     async def open(self) -> None:
         """Read what was pinned and used, and adopt what still runs. An engine that is away is surveyed when it returns."""
         self.pins = dict(await self._manifest.pins())
-        self._end_pins()
         self._adoption.last_used = await self._manifest.last_used()
         for name, backend in self._backends.items():
             await backend.open()
@@ -311,8 +312,8 @@ class StackTable:
 
     def snapshot(self) -> tuple[StackSnapshot, ...]:
         there = (stack.snapshot() for stack in self._stacks.values())
-        cold = (StackSnapshot(key, State.COLD.value, pinned=True) for key in sorted(self.pins) if key not in self._stacks)
-        shown = (*there, *cold)
+        cold = (key for key in sorted(self.pins) if key not in self._stacks and self._pinned(key))
+        shown = (*there, *(StackSnapshot(key, State.COLD.value, pinned=True) for key in cold))
         if not self.pins:
             return shown
         return tuple(evolve(one, pinned_until=self.pins.get(one.key)) if one.pinned else one for one in shown)
@@ -390,8 +391,8 @@ class StackTable:
             self.pins.pop(key, None)
         stack = self._stacks.get(key)
         if stack is not None:
-            stack.pinned = pinned
-            if pinned and stack.state in (State.DRAINING, State.DOZING, State.SAVING):
+            stack.pinned = self._pinned(key)
+            if stack.pinned and stack.state in (State.DRAINING, State.DOZING, State.SAVING):
                 stack.handle(Event.WANTED)  # it is about to be put to sleep
 
     def logs(self, key: Key, lines: int) -> Deferred[tuple[LogTail, ...]]:
@@ -448,12 +449,25 @@ class StackTable:
         return self._backends[app.backend].fetch(launch, lambda progress: None)
 
     def remember_use(self) -> Deferred[None]:
-        """Write down when stacks were last used, so that idle time survives a restart; of those used since that was done."""
+        """Write down when stacks were last used, so that idle time survives a restart: of those for which that is not what is
+        written down, and of all when the wall clock was set, or the next gateway would find them unused for years."""
         now, wall = self._clock.seconds(), self._wall()
-        shown = [stack.snapshot() for stack in self._stacks.values() if stack.used_since(self._remembered)]
-        used = {one.key: wall if busy(now, one, self.limits) else wall - now + last_use(one) for one in shown}
-        written = self._manifest.touch(used).addCallback(lambda _: setattr(self, "_remembered", now))
-        return written.addErrback(log_unwritten, "the gateway")
+        since, clock_was_set = wall - now, abs(wall - now - self._since) > CLOCK_SET
+        due = {
+            stack: stack.used
+            for stack in self._stacks.values()
+            if stack.ticket is not None and (stack.used != stack.written or stack.ticket.in_flight or clock_was_set)
+        }
+
+        def written(_: None) -> None:
+            self._since = since if clock_was_set else self._since
+            for stack, used in due.items():
+                stack.written = used
+
+        uses = {
+            stack.key: wall if busy(now, stack.snapshot(), self.limits) else since + used for stack, used in due.items()
+        }
+        return self._manifest.touch(uses).addCallback(written).addErrback(log_unwritten, "the gateway")
 
     def queued(self) -> int:
         """How many stacks wait for a slot."""
@@ -465,7 +479,7 @@ class StackTable:
 
     async def _reclaim(self) -> int:
         needed = {stack.version for stack in self._stacks.values()}
-        for key in self.pins.keys() - self._stacks.keys():
+        for key in filter(self._pinned, self.pins.keys() - self._stacks.keys()):
             known = await self._manifest.known_versions(key.app, key.name)
             needed.update(version for version in known if version.name == key.name)
         freed = 0
@@ -475,16 +489,21 @@ class StackTable:
 
     def tidy(self) -> None:
         """Drop what is over: pins, and failures that are long ago."""
-        self._end_pins()
+        self._look_at_pins()
         self._forget_failures()
 
-    def _end_pins(self) -> None:
+    def _pinned(self, key: Key) -> bool:
+        until = self.pins.get(key, 0.0)
+        return until is None or until > self._wall()
+
+    def _look_at_pins(self) -> None:
+        """The manifest forgets in its own time those that have ended."""
         now = self._wall()
-        for key in [key for key, until in self.pins.items() if until is not None and until <= now]:
-            del self.pins[key]
+        for key, until in list(self.pins.items()):
             if key in self._stacks:
-                self._stacks[key].pinned = False
-            self._manifest.pin(key, False).addErrback(log_unwritten, key.app)
+                self._stacks[key].pinned = self._pinned(key)
+            if until is not None and until <= now - PIN_OVER:
+                del self.pins[key]
 
     def _forget_failures(self) -> None:
         now = self._clock.seconds()
@@ -550,7 +569,7 @@ class StackTable:
                 prober=self._prober,
                 clock=self._clock,
                 house=self,
-                pinned=key in self.pins,
+                pinned=self._pinned(key),
             )
             stack.warm = key in self._warm
             self._spell(stack, key)

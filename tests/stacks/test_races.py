@@ -194,3 +194,51 @@ class TestSurveys:
         (found,) = done(world, world.backend.survey())
         world.table._adoption.reconcile("memory", before, (evolve(found, endpoint=None),))
         assert world.state() == "paused"
+
+
+class TestClocks:
+    """The wall clock is set while the gateway runs; what was written down by it is read by the next gateway."""
+
+    @pytest.mark.parametrize("jump", [1_000_000.0, -500_000.0])
+    def test_last_uses_that_are_written_down_already_are_written_anew(self, world: World, jump: float) -> None:
+        world.ready()
+        world.pass_time(20)
+        world.wall_offset += jump
+        world.pass_time(10)
+        restart(world)
+        world.pass_time(200)
+        assert world.state() == "ready"
+        world.pass_time(100)
+        assert world.state() == "paused"
+
+    def test_a_use_that_a_worker_tells_of_late_is_written_down_too(self, world: World) -> None:
+        ticket = world.ready()
+        world.pass_time(200)
+        ticket.last_used = world.clock.seconds() - 6.0
+        world.pass_time(10)
+        assert not world.engine.away
+        restart(world)
+        world.pass_time(200)
+        assert world.state() == "ready"
+
+    def test_a_pin_outlives_a_clock_that_is_wrong_for_a_while(self, world: World) -> None:
+        world.ready()
+        world.table.pin(KEY, True, until=world.wall_offset + 5000.0)
+        world.wall_offset += 200_000
+        world.pass_time(20)
+        world.wall_offset -= 200_000
+        world.pass_time(20)
+        assert world.table.snapshot()[0].pinned
+        restart(world)
+        world.pass_time(3000)
+        assert world.state() == "ready"
+        world.pass_time(3000)
+        assert world.state() != "ready"
+
+
+def restart(world: World) -> None:
+    """The gateway ends, and begins anew."""
+    world.close()
+    world.boot()
+    world.open()
+    world.pass_time(1)
