@@ -88,6 +88,8 @@ class Activity(amp.Command):
                     (b"open", amp.Boolean()),  # whether the worker uses it without asking
                     (b"keep_until", amp.Float(optional=True)),  # the last word of the application that the worker has heard …
                     (b"leased", amp.Float(optional=True)),  # … and when; workers of an earlier version hear none
+                    (b"host", amp.Unicode(optional=True)),  # where the worker finds it; earlier ones do not say
+                    (b"port", amp.Integer(optional=True)),
                 ]
             ),
         ),

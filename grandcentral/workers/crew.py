@@ -89,7 +89,9 @@ class Crew:
 
     async def start(self) -> None:
         """Fires when every slot has a worker that serves. Workers can reach us from before this."""
+        self._hub.complete = False
         await self._until(lambda: all(self._slots[slot].member for slot in self._survivors()), RETURN_WITHIN)
+        self._hub.complete = True
         for slot in self._slots:
             if slot.member is None:
                 self._fill(slot)

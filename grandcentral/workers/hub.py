@@ -86,6 +86,7 @@ class Hub:
     lost: Callable[[Member], None] = field(default=lambda member: None, init=False)
     recovered: Callable[[Member, int, str, int], None] = field(default=lambda member, slot, *socket: None, init=False)
     members: dict[int, Member] = field(factory=dict, init=False)  # by process id
+    complete: bool = field(default=True, init=False)  # no worker of an earlier gateway is missing that may be using stacks
     _past: HttpCounters = field(factory=HttpCounters, init=False)  # of those that have ended
 
     def __attrs_post_init__(self) -> None:
@@ -140,11 +141,10 @@ class Hub:
             key, generation = Key.parse(report["key"]), report["generation"]
             ticket = self._stacks.ticket(key, generation)
             before, last = member.use.get((key, generation), (None, {}))
-            if ticket is None:
-                if report["open"] and member.line is not None and self._stacks.surveyed(key.app):
-                    # What it knows from an earlier gateway is not so any more.
-                    member.line.callRemote(Closed, key=str(key), generation=generation)
-            else:
+            if report["open"] and not _leads_to(report, ticket) and member.line and self._stacks.surveyed(key.app):
+                # What it knows from an earlier gateway is not so any more: somebody else may be there by now.
+                member.line.callRemote(Closed, key=str(key), generation=generation)
+            if ticket is not None:
                 # A stack that was started anew has a new ticket, which knows nothing of what went on under the old one.
                 known = last if ticket is before else {}
                 for name in _GAUGES:
@@ -170,6 +170,8 @@ class Hub:
 
     def _drain(self, ticket: Ticket) -> Deferred[bool]:
         """Whether nobody uses it: fires when every worker has said so, or one has not within ANSWER_WITHIN seconds."""
+        if not self.complete:
+            return succeed(False)
         answers = [self._ask(member, ticket) for member in self.members.values() if member.greeted]
         return gatherResults(answers).addCallback(all)
 
@@ -181,6 +183,12 @@ class Hub:
         )
         answer.addTimeout(ANSWER_WITHIN, self._clock)
         return answer.addCallbacks(lambda box: not box["busy"], lambda _: False)
+
+
+def _leads_to(report: Mapping[str, Any], ticket: Ticket | None) -> bool:
+    """Whether what a worker knows is where the stack is; a stack that was started again has the same generation as before."""
+    here = ticket and (ticket.endpoint.host, ticket.endpoint.port)
+    return ticket is not None and (report["host"] is None or (report["host"], report["port"]) == here)
 
 
 _ROUTE = ("key", "generation", "host", "port", "started", "phases")

@@ -253,7 +253,8 @@ class RemoteStacks:
             if self._told.get(generation) != counts:
                 self._told[generation] = counts
                 key, number = generation
-                yield {"key": str(key), "generation": number, **dict(zip(COUNTED, counts, strict=True))}
+                where = {"host": ticket.endpoint.host, "port": ticket.endpoint.port}
+                yield {"key": str(key), "generation": number, **where, **dict(zip(COUNTED, counts, strict=True))}
             if not (ticket.open or ticket.in_flight):  # the gateway forgets it too, when it hears that
                 self._past += ticket.requests
                 del self._tickets[generation], self._told[generation]

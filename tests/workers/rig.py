@@ -73,6 +73,7 @@ class OneWorker:
         self.forgotten: list[str] = []
         self.stacks.on_close = lambda endpoint: self.forgotten.append(str(endpoint))
         self.ended = 0
+        self.held_up = False  # it does not come to connecting
         self.pump: IOPump | None = None
         self.worker = Worker(
             clock=rig.world.clock,
@@ -87,7 +88,7 @@ class OneWorker:
         )
 
     def _connect(self, factory: Any) -> None:
-        if self.rig.hub is None:
+        if self.rig.hub is None or self.held_up:
             factory.clientConnectionFailed(None, None)
             return
         server, client = HubFactory(self.rig.hub).buildProtocol(None), factory.buildProtocol(None)

@@ -11,6 +11,8 @@ import pytest
 from twisted.internet.defer import Deferred, succeed
 from twisted.internet.task import Clock
 
+from grandcentral.core.model import Endpoint
+from grandcentral.core.tickets import Ticket
 from grandcentral.workers import places
 from grandcentral.workers.assignment import Assignment
 from grandcentral.workers.commands import Lend, TakeBack
@@ -18,7 +20,7 @@ from grandcentral.workers.crew import Crew
 from grandcentral.workers.hub import Hub
 from tests.stacks.world import World
 
-from .rig import configuration
+from .rig import KEY, configuration
 
 
 class FakeSockets:
@@ -250,6 +252,19 @@ def test_workers_of_an_earlier_gateway_are_waited_for_and_adopted(machine: Machi
     machine.pass_time(5)
     assert sorted(machine.processes) == [100, 101]
     assert machine.serving() == {0: 100, 1: 101}
+
+
+def test_nothing_is_put_to_sleep_before_they_are_back(machine: Machine) -> None:
+    machine.up()
+    held = [places.share(places.slot_lock(machine.state, slot)) for slot in (0, 1)]
+    assert held
+    machine.gateway()
+    machine.start()
+    machine.say_hello(100)
+    answers: list[bool] = []
+    unused = Ticket(KEY, 1, Endpoint("127.0.0.1", 80))
+    machine.hub._drain(unused).addCallback(answers.append)
+    assert answers == [False]
 
 
 def test_one_that_does_not_come_back_is_replaced_and_told_to_retire_when_it_does(machine: Machine) -> None:

@@ -178,6 +178,16 @@ class TestDrain:
         rig.pass_time(1.1)
         assert [stack.in_flight for stack in rig.world.table.snapshot()] == [0]
 
+    def test_nor_is_one_put_to_sleep_that_was_woken_a_moment_ago(self, rig: Rig) -> None:
+        """Of what the worker did after that, the gateway has not heard yet."""
+        ticket = rig.ready()
+        rig.pass_time(598)
+        ticket.begin(rig.world.clock.seconds())
+        ticket.end(rig.world.clock.seconds())
+        rig.world.table.choose(Event.STOP_CHOSEN, KEY, 1, "idle")
+        rig.flush()
+        assert rig.world.state() == "ready"
+
     def test_a_request_that_comes_while_workers_are_asked_is_served_by_the_same_stack(self, rig: Rig) -> None:
         rig.ready()
         rig.world.table.choose(Event.STOP_CHOSEN, KEY, 1)
@@ -193,6 +203,7 @@ class TestDrain:
         ticket.begin(rig.world.clock.seconds())
         ticket.stream_opened(rig.world.clock.seconds())
         ticket.last_byte -= Limits().max_stream_idle
+        rig.pass_time(1.1)  # it was used when it was opened, which the gateway has heard
         rig.world.table.choose(Event.STOP_CHOSEN, KEY, 1)
         rig.flush()
         assert rig.world.state() == "stopping"
@@ -294,6 +305,30 @@ class TestWithoutGateway:
         rig.pass_time(1)
         assert (stays.open, goes.open) == (True, False)
         assert [(stack.key, stack.state, stack.in_flight) for stack in rig.world.table.snapshot()] == [(KEY, "ready", 1)]
+
+    def test_it_closes_what_was_stopped_meanwhile(self, rig: Rig) -> None:
+        ticket = rig.ready()
+        rig.kill_the_gateway()
+        rig.world.engine.stacks[KEY].running.clear()
+        rig.start_a_gateway()
+        rig.pass_time(1)
+        assert not ticket.open
+
+    def test_it_closes_what_was_started_again_elsewhere_meanwhile(self, rig: Rig) -> None:
+        """Under the old address there may be another stack by now."""
+        ticket = rig.ready(0)
+        before = ticket.endpoint
+        rig.kill_the_gateway()
+        rig.world.engine.stacks[KEY].running.clear()
+        rig.workers[0].held_up = True
+        rig.start_a_gateway()
+        rig.pass_time(0.2)
+        assert rig.ready(1).generation == ticket.generation
+        assert ticket.endpoint == before
+        rig.workers[0].held_up = False
+        rig.pass_time(0.2)
+        assert not ticket.open
+        assert rig.ready(0).endpoint == rig.ready(1).endpoint != before
 
     def test_routes_stay_while_the_engine_cannot_say_what_runs(self, rig: Rig) -> None:
         ticket = rig.ready()
