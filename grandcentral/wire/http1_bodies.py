@@ -2,6 +2,7 @@
 
 A decoder has ``feed(data) -> (content, rest)``, ``done``, and ``trailers``. ``rest`` is what lies beyond the end of the body;
 it is only ever non-empty when ``done``. BadBody is raised for what is no body; nothing of the call that raised is to be used.
+The other way there is ``chunk``.
 """
 
 from __future__ import annotations
@@ -40,6 +41,15 @@ def body_of(size: int, limits: HeadLimits = LIMITS) -> Body:
     if size >= 0:
         return LengthBody(size)
     return ChunkedBody(limits) if size == CHUNKED else CloseBody()
+
+
+def chunk(data: bytes, last: bool, trailers: bytes) -> bytes:
+    """``data`` as one chunk (RFC 9112 §7.1), followed by the end of the body if it is the last; no data is no chunk."""
+    if data:
+        if last:
+            return b"%x\r\n%b\r\n0\r\n%b\r\n" % (len(data), data, trailers)
+        return b"%x\r\n%b\r\n" % (len(data), data)
+    return b"0\r\n%b\r\n" % trailers if last else b""
 
 
 class LengthBody:

@@ -14,13 +14,16 @@ from typing import Any
 
 from attrs import frozen
 
+from ...core.forwarding import max_forwards
 from ...core.keys import Key
 from ...core.model import LogTail
 from ...errors import Asleep, BadRequest, Refusal, StartFailed
 from ...problems import MEDIA_TYPE, incident, problem, problem_type
+from ...wire.http1_request import RequestHead
 
 _PAGE = Template((files(__package__) / "pages" / "page.html").read_text("utf-8"))
 _FIELD = re.compile(rb"\r\n(accept|sec-fetch-mode|x-requested-with|authorization):[ \t]*([^\r]*)", re.IGNORECASE)
+_SECRET = re.compile(rb"^(?:cookie|authorization|proxy-authorization):[^\n]*\n", re.IGNORECASE | re.MULTILINE)
 _OPEN_IT = '<p><a href="/">Open it</a>: that wakes it.</p>\n'
 _METHODS = "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS"
 
@@ -110,15 +113,19 @@ def fault(number: str, status: int, audience: Audience, trace: str = "") -> Answ
     return _answer(_traced(incident(number, status), trace), audience, b"", "")
 
 
-def allowed() -> Answer:
-    """The answer to an OPTIONS that may go no further (RFC 9110 §7.6.2)."""
-    return Answer(200, b"Allow: %s\r\n" % _METHODS.encode("ascii"), b"")
-
-
-def reflection(message: bytes) -> Answer:
-    """The answer to a TRACE that may go no further: the request itself, without what is secret in it (RFC 9110 §9.3.8)."""
-    shown = re.sub(rb"(?mi)^(?:cookie|authorization|proxy-authorization):[^\n]*\n", b"", message)
-    return Answer(200, b"Content-Type: message/http\r\nCache-Control: no-store\r\n", shown)
+def at_last_hop(head: RequestHead) -> Answer | BadRequest | None:
+    """What is said to a request that goes no further than here: CONNECT (RFC 9110 §9.3.6), and TRACE and OPTIONS when they say
+    so (§7.6.2). None if it goes on. A TRACE reflects the request (§9.3.8), without what is secret in it."""
+    if head.method == b"CONNECT":
+        return BadRequest(405, "This gateway makes no tunnels by CONNECT.")
+    if head.method == b"TRACE" and head.fields.body:
+        return BadRequest(400, "TRACE has no body.")
+    if max_forwards(head.fields) != 0:
+        return None
+    if head.method == b"OPTIONS":
+        return Answer(200, b"Allow: %s\r\n" % _METHODS.encode("ascii"), b"")
+    message = b"%s %s HTTP/1.1\r\n%s" % (head.method, head.target, head.fields.raw)
+    return Answer(200, b"Content-Type: message/http\r\nCache-Control: no-store\r\n", _SECRET.sub(b"", message))
 
 
 def _traced(document: dict[str, Any], trace: str) -> dict[str, Any]:

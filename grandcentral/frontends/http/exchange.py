@@ -16,7 +16,7 @@ from twisted.internet.error import UserError
 from twisted.internet.interfaces import IProtocol
 from twisted.python.failure import Failure
 
-from ...core.forwarding import IDEMPOTENT, max_forwards, may_repeat, response, upgrade_agreed
+from ...core.forwarding import IDEMPOTENT, may_repeat, response, upgrade_agreed
 from ...core.keys import Key
 from ...core.routing import Unrouted
 from ...core.serving import client_of
@@ -35,11 +35,11 @@ from ...errors import (
 )
 from ...relay.pool import Gone, Opening, Shelf
 from ...relay.transports import finish_writing
-from ...wire.http1_bodies import BadBody, Body, body_of
+from ...wire.http1_bodies import BadBody, Body, body_of, chunk
 from ...wire.http1_fields import CHUNKED
 from ...wire.http1_request import RequestHead
 from ...wire.http1_response import ResponseHead
-from .answers import Answer, Audience, allowed, fault, reflection, refused, waiting
+from .answers import Answer, Audience, at_last_hop, fault, refused, waiting
 from .lease import PATIENCE, granted, is_call, proved, wanted
 from .spool import Spool
 from .upstream import UpstreamConnection
@@ -119,19 +119,13 @@ class Exchange:
             self._use(ticket)
 
     def _held_back(self) -> bool:
-        """Answer what goes no further than here: CONNECT (RFC 9110 §9.3.6), and TRACE or OPTIONS at its last hop (§7.6.2)."""
-        head = self.head
-        if head.method == b"CONNECT":
-            self._closes = True
-            self.refuse(BadRequest(405, "This gateway makes no tunnels by CONNECT."))
-        elif head.method == b"TRACE" and self.body is not None:
-            self.refuse(BadRequest(400, "TRACE has no body."))
-        elif max_forwards(head.fields) == 0:
-            message = b"%s %s HTTP/1.1\r\n%s" % (head.method, head.target, head.fields.raw)
-            self._say(allowed() if head.method == b"OPTIONS" else reflection(message))
-        else:
-            return False
-        return True
+        answer = at_last_hop(self.head)
+        if isinstance(answer, BadRequest):
+            self._closes = self._closes or self.head.method == b"CONNECT"
+            self.refuse(answer)
+        elif answer is not None:
+            self._say(answer)
+        return answer is not None
 
     def _wake(self) -> None:
         """Ask for the stack and wait: a person until it is time for a page, everybody else for as long as the table says."""
@@ -685,12 +679,3 @@ class Exchange:
             upstream.exchange = None
             upstream.close()
         self.client.hang_up()
-
-
-def chunk(data: bytes, last: bool, trailers: bytes) -> bytes:
-    """``data`` as one chunk (RFC 9112 §7.1), followed by the end of the body if it is the last; no data is no chunk."""
-    if data:
-        if last:
-            return b"%x\r\n%b\r\n0\r\n%b\r\n" % (len(data), data, trailers)
-        return b"%x\r\n%b\r\n" % (len(data), data)
-    return b"0\r\n%b\r\n" % trailers if last else b""
