@@ -28,7 +28,6 @@ from .daemons import Daemon, dockerd, engine_answers, registry
 from .errors import Unavailable
 from .network import PrivateNetwork
 
-
 CGROUPS = Path("/sys/fs/cgroup")
 
 
