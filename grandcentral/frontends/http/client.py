@@ -105,10 +105,10 @@ class ClientConnection:
                 self.buffer += data
                 self.deadline = self._front.seconds() + self._front.settings.head_timeout
                 self._not_yet(request)
-        elif exchange.tunnel:
-            exchange.tunnel_up(data)
-        elif exchange.upstream is not None and exchange.body is not None and exchange.spool is None:
-            exchange.request_data(exchange.upstream, exchange.body, data)
+        elif exchange.tunnel is not None:
+            exchange.tunnel.up(data)
+        elif exchange.upstream is not None and exchange.upload is not None and exchange.upload.flows:
+            exchange.upload.more(exchange, exchange.upstream, data)
         else:
             self.buffer += data
             self.flow()
@@ -152,8 +152,8 @@ class ClientConnection:
     def flow(self) -> None:
         """Read or don't read, as there is room for what would come."""
         exchange = self.exchange
-        if exchange is not None and self.buffer:
-            exchange.put_aside()
+        if exchange is not None and self.buffer and exchange.upload is not None:
+            exchange.upload.put_aside(exchange)
         if self._closing:
             paused = False
         elif exchange is not None and (taker := exchange.forwards_to) is not None:
@@ -278,9 +278,9 @@ class ClientConnection:
                 self._reject(BadRequest(400, "The connection ended within the head of a request."))
             else:
                 self.hang_up()
-        elif exchange.tunnel:
-            exchange.client_finished()
-        elif exchange.body is not None and exchange.upstream is not None and not exchange.started:
+        elif exchange.tunnel is not None:
+            exchange.tunnel.client_finished()
+        elif exchange.upload is not None and not (exchange.upload.complete or exchange.upstream is None or exchange.started):
             exchange.refuse(BadRequest(400, "The connection ended within the body of a request."))
         else:
             exchange.abandon()

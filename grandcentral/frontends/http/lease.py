@@ -8,11 +8,17 @@ import hmac
 import json
 import re
 from datetime import UTC, datetime
+from typing import TYPE_CHECKING
 from urllib.parse import parse_qs
 
 from ...core import leases
-from ...errors import BadRequest
+from ...core.tickets import Ticket
+from ...errors import BadRequest, WrongToken
 from .answers import Answer
+from .waits import Start
+
+if TYPE_CHECKING:
+    from .exchange import Exchange
 
 PATIENCE = 3.0  # seconds that a call waits for a stack which is about to be ready
 
@@ -47,3 +53,44 @@ def granted(until: float | None) -> Answer:
     when = None if until is None else datetime.fromtimestamp(until, UTC).isoformat(timespec="seconds")
     body = json.dumps({"until": when}).encode("ascii") + b"\n"
     return Answer(200, b"Content-Type: application/json\r\nCache-Control: no-store\r\n", body)
+
+
+def keep_awake(exchange: Exchange) -> None:
+    """Answer the call, once its stack is ready."""
+    front = exchange.front
+    try:
+        seconds = wanted(exchange.head.method, exchange.head.target)
+    except BadRequest as error:
+        exchange.refuse(error)
+        return
+    ticket = front.stacks.peek(exchange.asked_for)
+    if ticket is not None:
+        _grant(exchange, ticket, seconds)
+        return
+    now = front.seconds()
+    exchange.client.deadline = now + PATIENCE
+    Call(exchange, now, seconds).begin(front.stacks.ensure(exchange.asked_for, wakes=False))
+    exchange.client.flow()
+
+
+class Call(Start):
+    """A wait as for any start, except for what comes then."""
+
+    __slots__ = ("_seconds",)
+
+    def __init__(self, exchange: Exchange, since: float, seconds: int) -> None:
+        super().__init__(exchange, since)
+        self._seconds = seconds
+
+    def came(self, found: Ticket) -> None:
+        if not self.exchange.over:
+            _grant(self.exchange, found, self._seconds)
+
+
+def _grant(exchange: Exchange, ticket: Ticket, seconds: int) -> None:
+    front = exchange.front
+    if front.token is None or not proved(exchange.head.fields.raw, front.token(ticket.key)):
+        exchange.refuse(WrongToken(exchange.asked_for))
+        return
+    until = front.lease(ticket, seconds)
+    exchange.say(granted(until if seconds else None))

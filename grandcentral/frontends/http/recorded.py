@@ -9,7 +9,6 @@ from attrs import frozen
 from ...core.keys import Key
 from ...core.serving import CLIENT_LEFT, Served
 from ...core.tickets import Ticket
-from ...wire.http1_bodies import Body
 from ...wire.http1_request import RequestHead
 from ...wire.http1_response import ResponseHead
 from .answers import Answer
@@ -18,6 +17,7 @@ from .exchange import Exchange
 if TYPE_CHECKING:
     from .client import ClientConnection
     from .frontend import HttpFrontend
+    from .upstream import UpstreamConnection
 
 
 class RequestLog(Protocol):
@@ -84,7 +84,7 @@ class RecordedExchange(Exchange):
     @property
     def key(self) -> Key | None:
         """By its canonical name, if the request got that far."""
-        return self._ticket.key if self._used else getattr(self, "_key", None)
+        return self.ticket.key if self._used else getattr(self, "asked_for", None)
 
     @property
     def held(self) -> float:
@@ -96,24 +96,15 @@ class RecordedExchange(Exchange):
             return 0.0
         return (self._answered or self._began + self.total) - self._used
 
-    @property
-    def trace(self) -> str:
-        return self._trace
-
     # -- what is noticed ----------------------------------------------------------------------------------------------------
 
-    def _use(self, ticket: Ticket) -> None:
+    def use(self, ticket: Ticket) -> None:
         if not self._used:
-            self._used = self._front.seconds()
-        super()._use(ticket)
-
-    def _read(self, body: Body, data: bytes) -> bytes:
-        content = super()._read(body, data)
-        self.received += len(content)
-        return content
+            self._used = self.front.seconds()
+        super().use(ticket)
 
     def answered(self, head: ResponseHead, data: bytes, done: bool, trailers: bytes = b"") -> None:
-        self._answered = self._front.seconds()
+        self._answered = self.front.seconds()
         self.status = head.status
         self.sent += len(data)
         super().answered(head, data, done, trailers)
@@ -122,18 +113,10 @@ class RecordedExchange(Exchange):
         self.sent += len(data)
         super().content(data, done, trailers)
 
-    def switched(self, head: ResponseHead, data: bytes) -> None:
-        self._answered = self._front.seconds()
+    def switched(self, upstream: UpstreamConnection, head: ResponseHead, data: bytes) -> None:
+        self._answered = self.front.seconds()
         self.status = head.status
-        super().switched(head, data)
-
-    def tunnel_up(self, data: bytes) -> None:
-        self.received += len(data)
-        super().tunnel_up(data)
-
-    def tunnel_down(self, data: bytes) -> None:
-        self.sent += len(data)
-        super().tunnel_down(data)
+        super().switched(upstream, head, data)
 
     # -- the ways in which it ends -------------------------------------------------------------------------------------------
 
@@ -141,22 +124,23 @@ class RecordedExchange(Exchange):
         self._note()
         super()._complete()
 
-    def _say(self, answer: Answer) -> None:
+    def say(self, answer: Answer) -> None:
         self.status = answer.status
         self.sent = 0 if self.to_head else len(answer.body)
         self._note()
-        super()._say(answer)
+        super().say(answer)
 
-    def _let_go(self) -> None:
+    def let_go(self) -> None:
         self._note()
-        super()._let_go()
-
-    def _tunnel_over(self) -> None:
-        self._note()
-        super()._tunnel_over()
+        super().let_go()
 
     def _note(self) -> None:
         if not self._noted:
             self._noted = True
-            self.total = self._front.seconds() - self._began
-            self._front.note(self)
+            self.total = self.front.seconds() - self._began
+            if self.upload is not None:
+                self.received = self.upload.received
+            if self.tunnel is not None:
+                self.received += self.tunnel.received
+                self.sent += self.tunnel.sent
+            self.front.note(self)

@@ -38,3 +38,7 @@ class HttpSettings:
     tracing: bool = False  # requests that bring no valid traceparent get one
     grace: float = 30.0  # how long requests in flight may take when the frontend stops
     scheme: str = "http"  # what clients see: "https" behind TLS
+
+    def too_large(self, size: int) -> bool:
+        """Whether a body of this size is too large to be held."""
+        return 0 < self.max_held_body < size

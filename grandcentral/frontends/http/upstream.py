@@ -28,7 +28,7 @@ class UpstreamConnection:
 
     __slots__ = (
         *("__weakref__", "_body", "_buffer", "_front", "_interim", "_last", "_lost", "_paused", "_reusable", "_seen"),
-        *("_tunnel", "_until_close", "blocked", "exchange", "factory", "idle_since", "opening", "shelf", "transport", "used"),
+        *("_until_close", "blocked", "exchange", "factory", "idle_since", "opening", "shelf", "transport", "used"),
     )
 
     def __init__(self, front: HttpFrontend) -> None:
@@ -42,7 +42,6 @@ class UpstreamConnection:
         self.blocked = False  # its transport takes no more for now
         self._paused = False  # its transport is not read for now
         self._lost = False
-        self._tunnel = False
         self._body: Body | None = None  # of the answer being read
         self._buffer = bytearray()  # of an answer's head
         self._seen = 0
@@ -99,8 +98,8 @@ class UpstreamConnection:
         exchange = self.exchange
         if exchange is None:  # nobody asked (RFC 9112 §9.2: never the answer to what will be asked)
             self.abort()
-        elif self._tunnel:
-            exchange.tunnel_down(data)
+        elif exchange.tunnel is not None:
+            exchange.tunnel.down(data)
         elif self._body is not None:
             self._content(exchange, self._body, data)
         else:
@@ -129,8 +128,7 @@ class UpstreamConnection:
     def _answer(self, exchange: Exchange, head: ResponseHead, data: bytes) -> None:
         if head.status < 200:
             if head.status == 101:
-                self._tunnel = True
-                exchange.switched(head, data)
+                exchange.switched(self, head, data)
                 return
             self._interim += 1
             if self._interim > _INTERIM:
@@ -194,8 +192,8 @@ class UpstreamConnection:
     # -- IHalfCloseableProtocol ------------------------------------------------------------------------------------------
 
     def readConnectionLost(self) -> None:
-        if self._tunnel and self.exchange is not None:
-            self.exchange.upstream_finished()
+        if self.exchange is not None and self.exchange.tunnel is not None:
+            self.exchange.tunnel.upstream_finished()
         else:
             self._gone(True)
             close(self.transport)
