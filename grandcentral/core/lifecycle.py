@@ -206,7 +206,7 @@ TRANSITIONS: dict[State, dict[Event, Row]] = {
     S.PAUSED: {
         E.WANTED: (S.RESUMING, (F.RESUME,)),
         E.STOP_CHOSEN: (S.SAVING, (F.SAVE,)),
-        E.PAUSE_FAILED: (S.STOPPING, (F.HALT,)),
+        E.PAUSE_FAILED: (S.SAVING, (F.SAVE,)),  # then it sleeps deeper
         E.VANISHED: (S.STOPPING, (F.HALT,)),
         E.STOP_ASKED: (S.CLOSING, (F.SAVE,)),
         E.FORCE_ASKED: (S.STOPPING, (F.HALT,)),

@@ -407,7 +407,10 @@ class Stack:
                 self.handle(Event.CHECK_FAILED, away)
             return None
         if len(self.waiters):
-            self._house.counters.started("paused", None, self._clock.seconds() - began, {})
+            now = self._clock.seconds()
+            self._house.counters.started("paused", None, now - began, {})
+            if self.ticket is not None:
+                self.ticket.last_used = now  # who has it woken may not use it at once, or in a way that keeps it awake
         return Event.RESUMED
 
     def _do_check(self) -> None:

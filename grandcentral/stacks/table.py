@@ -483,8 +483,11 @@ class StackTable:
             known = await self._manifest.known_versions(key.app, key.name)
             needed.update(version for version in known if version.name == key.name)
         freed = 0
-        for backend in list(self._backends.values()):
-            freed += await backend.reclaim(needed)
+        for name, backend in list(self._backends.items()):
+            try:
+                freed += await backend.reclaim(needed)
+            except Mishap as mishap:
+                self._log.warn(events.NOT_RECLAIMED, backend=name, why=str(mishap))
         return freed
 
     def tidy(self) -> None:

@@ -7,9 +7,10 @@ from typing import TypeVar
 
 import pytest
 from attrs import evolve
-from twisted.internet.defer import Deferred, succeed
+from twisted.internet.defer import Deferred, fail, succeed
 
 from grandcentral import errors
+from grandcentral.backends.memory import MemoryBackend
 from grandcentral.core.keys import Key
 from grandcentral.core.lifecycle import Event
 from grandcentral.core.model import Hook, IdlePolicy, Service, StackSpec
@@ -242,3 +243,46 @@ def restart(world: World) -> None:
     world.boot()
     world.open()
     world.pass_time(1)
+
+
+class Unfreezable(MemoryBackend):
+    """The engine will not freeze anything."""
+
+    def pause(self, key: Key) -> Deferred[None]:
+        return fail(errors.EngineRefused("The freezer is not available."))
+
+
+class TestPausing:
+    def test_one_that_cannot_be_frozen_is_saved_before_it_is_stopped(self, world: World) -> None:
+        save = Hook("web", "true")
+        world.table.apps = {"app": evolve(world.table.apps["app"], before_stop=(save,))}
+        world.table._backends["memory"] = Unfreezable(world.clock, world.engine)
+        world.ready()
+        choose(world, Event.PAUSE_CHOSEN)
+        world.pass_time(1)
+        assert world.state() == "stopped"
+        assert world.engine.hooks == [(KEY, save)]
+
+    def test_one_that_an_operator_has_woken_is_awake_for_as_long_as_any(self, world: World) -> None:
+        world.ready()
+        world.pass_time(400)
+        assert world.state() == "paused"
+        world.table.start(KEY)
+        world.pass_time(250)
+        assert world.state() == "ready"
+
+
+class TestDisk:
+    def test_an_engine_that_is_away_keeps_nobody_else_from_making_room(self) -> None:
+        world = World(idle=KEEPING, limits=evolve(LIMITS, disk_min_free=1000))
+        away = MemoryBackend(world.clock, name="away")
+        away.engine.away = errors.EngineUnavailable("The engine does not answer.")
+        world.table._backends |= {"away": away, "memory": world.table._backends.pop("memory")}
+        world.open()
+        world.ready()
+        choose(world, Event.STOP_CHOSEN)
+        world.machine.disk_now = 10
+        world.pass_time(15)
+        assert world.engine.reclaims
+        assert world.state() == "cold"
+        world.close()
