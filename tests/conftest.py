@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 from twisted.internet import reactor
@@ -11,8 +12,16 @@ from twisted.logger import globalLogPublisher
 from twisted.python.failure import Failure
 
 
+TESTS = Path(__file__).parent
+ALIKE = ("functional", "testbed")
+
+
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """A contract asks of an implementation only what its test class does not say it lacks."""
+    """A contract asks of an implementation only what its test class does not say it lacks. Tests of one file stay together, and
+    those that need an engine: they share what takes long to start."""
+    for item in items:
+        alike = next((name for name in ALIKE if item.path.is_relative_to(TESTS / name)), None)
+        item.add_marker(pytest.mark.xdist_group("engine" if alike else str(item.path)))
     left_out = [item for item in items if lacking(item)]
     config.hook.pytest_deselected(items=left_out)
     items[:] = [item for item in items if item not in left_out]

@@ -17,6 +17,8 @@ VENV = ROOT / ".venv"
 PYTHON = VENV / "bin" / "python"
 INSTALLED = VENV / ".tests"  # newer than setup.cfg: what the tests need is in there
 
+TWO_AT_A_TIME = ("-n", "2", "--dist", "loadgroup")  # tests wait for engines and sockets more than they compute; -n 0: one
+
 MISSING = "from tests.testbed import packages; print(' '.join(packages.missing()))"
 
 
@@ -28,7 +30,7 @@ def main(arguments):
         install()
     say_what_is_missing()
     sys.stdout.flush()
-    os.execv(PYTHON, [str(PYTHON), "-m", "pytest", *arguments])
+    os.execv(PYTHON, [str(PYTHON), "-m", "pytest", *TWO_AT_A_TIME, *arguments])
 
 
 def install():
