@@ -1,6 +1,6 @@
 """A random walk over everything that can happen to stacks on a real engine.
 
-In CI it is short and always the same. ``GRANDCENTRAL_WALK=600 pytest tests/functional/test_walk.py`` walks for so many seconds,
+In CI it is short and always the same. ``WALK_SECONDS=600 pytest tests/functional/test_walk.py`` walks for so many seconds,
 elsewhere each time.
 """
 
@@ -23,7 +23,7 @@ from tests.testbed.client import Engine, Registry
 
 from .site import Serve, Site, push_notes
 
-SECONDS = float(os.environ.get("GRANDCENTRAL_WALK", "0"))
+SECONDS = float(os.environ.get("WALK_SECONDS", "0"))
 NAMES = [f"{n:07x}" for n in range(0xE000001, 0xE000005)]
 SLOTS = 2
 COMPOSE = "services:\n  web:\n    image: ${{IMAGE}}\n"
