@@ -11,7 +11,6 @@ from twisted.internet import reactor
 from twisted.logger import globalLogPublisher
 from twisted.python.failure import Failure
 
-
 TESTS = Path(__file__).parent
 ALIKE = ("functional", "testbed")
 
