@@ -49,7 +49,7 @@ class StartTls:
     Feed what comes out of it, and nothing that came before."""
 
     answer: bytes
-    replay: bytes
+    replay: bytes = field(repr=False)
 
 
 @frozen
@@ -59,7 +59,7 @@ class Route:
 
     name: str
     database: bytes
-    replay: bytes
+    replay: bytes = field(repr=False)
 
 
 @frozen
@@ -68,8 +68,8 @@ class Cancel:
     numbers repeat between servers. ``replay`` is for its server; the client gets no answer, whether there is one or not."""
 
     process: int
-    secret: bytes
-    replay: bytes
+    secret: bytes = field(repr=False)
+    replay: bytes = field(repr=False)
 
 
 @frozen
@@ -94,7 +94,7 @@ class Opening:
 
     allows: Callable[[str], bool]
     tls: bool
-    _buffer: bytearray = field(factory=bytearray, init=False)
+    _buffer: bytearray = field(factory=bytearray, init=False, repr=False)
     _at_start: bool = field(default=True, init=False)
     _askable: set[int] = field(factory=lambda: {_SSL, _GSSENC}, init=False)  # encryption that it may still ask for
 

@@ -188,7 +188,9 @@ class TestStartUp:
             b"user\0alice\0",  # no terminator
             b"user\0\0",  # neither
             b"user\0alice\0database\0\0",
+            b"user\0alice\0database\0",  # and here not even a value
             b"user\0alice\0\0\0",  # bytes behind the terminator
+            b"user\0alice\0\0x\0\0",
             b"user\0alice\0\0x\0",
             b"user\0alice\0\0x\0y\0\0",
             b"user\0alice\0\0x",
@@ -278,6 +280,10 @@ class TestCancel:
         rejected = answer(message(80877102, body))
         assert isinstance(rejected, Reject)
         assert rejected.answer == b""
+
+
+def test_secrets_are_not_logged() -> None:
+    assert "hunter2" not in repr([answer(PSQL + b"p\0\0\0\x0chunter2\0"), answer(cancel(1, b"hunter2"))])
 
 
 class TestOurAnswers:
