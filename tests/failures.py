@@ -31,6 +31,8 @@ CASES = {
     17: "One image takes ten minutes to pull: nobody else waits for that.",
     18: "A PostgreSQL client begins in pieces, asks for encryption, cancels, comes with TLS at once, names nobody or a host: "
     "it is understood, and only a name that is on the list leads anywhere.",
+    19: "A Redis client says who it is with AUTH or HELLO, among other commands, typed or packed, in pieces: it is understood, "
+    "and what it asks before is answered as Redis would.",
     20: "A reader is slow: memory stays flat.",
     21: "The engine is restarted: the gateway goes on when it is back, without spinning meanwhile.",
     22: "Hosts in every spelling lead to the one stack that they mean, and nonsense leads nowhere.",
@@ -38,8 +40,8 @@ CASES = {
     24: "The clock jumps: no stack is stopped for that.",
     25: "An application that checks the Host field sees the public host, and is probed with one that it accepts.",
 }
-"""By number. Front doors of databases there are none of yet: 18 is shown of the parser for one; 19, and parts of 9, 13 and 20,
-cannot be shown at all."""
+"""By number. Front doors of databases there are none of yet: 18 and 19 are shown of the parsers for two; parts of 9, 13
+and 20 cannot be shown at all."""
 
 
 def document() -> str:
