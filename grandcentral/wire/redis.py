@@ -137,15 +137,13 @@ class Opening:
             arguments, size = found
             meant = _meaning(arguments) if arguments else None
             if isinstance(meant, Reject):
-                return meant
-            route = Route(meant, bytes(self._held)) if isinstance(meant, str) else None
+                return meant  # for ever: what is behind it is not read
+            outcome = Route(meant, bytes(self._held)) if isinstance(meant, str) else meant
             del self._held[:size]
             self._spent += size
             self._least = 1
-            if isinstance(meant, Reply):
-                return meant
-            if route is not None:
-                return route
+            if outcome is not None:
+                return outcome
         return NeedMore()
 
 

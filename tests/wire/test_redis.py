@@ -146,6 +146,14 @@ def test_quit_ends_it(command: bytes) -> None:
     assert outcomes(b"ping\n" + command + b"ping\n") == [Reply(NO_AUTH), Reject(OK, "the client said QUIT")]
 
 
+@pytest.mark.parametrize("end", [b"quit\n", b"post\n", b"*x\r\n"])
+def test_what_comes_after_the_end_is_not_read(end: bytes) -> None:
+    opening = Opening()
+    last = opening.feed(end)
+    assert isinstance(last, Reject)
+    assert opening.feed(array(b"AUTH", b"alice", PASSWORD)) == last
+
+
 @pytest.mark.parametrize("nothing", [b"*0\r\n", b"*-1\r\n", b"\r\n", b"\n", b" \t\r\n"])
 def test_what_is_no_command_has_no_answer(nothing: bytes) -> None:
     assert outcomes(nothing * 3) == []
