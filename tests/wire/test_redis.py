@@ -109,13 +109,13 @@ class TestWhoItIs:
     ("command", "answer"),
     [
         (array(b"PING"), NO_AUTH),
-        (array(b"CLIENT", b"SETINFO", b"LIB-NAME", b"redis-py"), NO_AUTH),
+        (array(b"CLIENT", b"SETINFO", b"LIB-NAME", b"redis-py"), NO_AUTH),  # as Redis 7.2, which knows it
         (array(b"SELECT", b"0"), NO_AUTH),
         (b"ping\n", NO_AUTH),
         (b"ping 'it\\'s' \"\"\r\n", NO_AUTH),
-        (array(b""), NO_AUTH),  # Redis: unknown command; we know none of the commands
+        (array(b""), NO_AUTH),  # this and the next are unknown commands to Redis; we have no list of them
         (array(b"\x16\x03\x01"), NO_AUTH),
-        (array(b"HELLO"), NO_AUTH_IN_HELLO),
+        (array(b"HELLO"), NO_AUTH_IN_HELLO),  # in the words of later versions: <proto> is new
         (array(b"HELLO", b"3"), NO_AUTH_IN_HELLO),
         (array(b"HELLO", b"3", b"SETNAME", b"x"), NO_AUTH_IN_HELLO),
         (array(b"HELLO", b"1", b"AUTH", b"alice", PASSWORD), b"-NOPROTO unsupported protocol version\r\n"),
