@@ -4,23 +4,29 @@ from __future__ import annotations
 
 import gc
 from collections.abc import Iterator
-from pathlib import Path
+from typing import Any
 
 import pytest
 from twisted.internet import reactor
 from twisted.logger import globalLogPublisher
 from twisted.python.failure import Failure
 
-TESTS = Path(__file__).parent
-ALIKE = ("functional", "testbed")
+SHARED = ("tests/functional/", "tests/testbed/")  # whose tests share an engine, and images that take a minute to build
+
+
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
+    """With two processes: tests of one file stay together, and so do those that share an engine."""
+    from xdist.scheduler import LoadScopeScheduling
+
+    class Together(LoadScopeScheduling):
+        def _split_scope(self, nodeid: str) -> str:
+            return "engine" if nodeid.startswith(SHARED) else nodeid.partition("::")[0]
+
+    return Together(config, log)
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """A contract asks of an implementation only what its test class does not say it lacks. Tests of one file stay together, and
-    those that need an engine: they share what takes long to start."""
-    for item in items:
-        alike = next((name for name in ALIKE if item.path.is_relative_to(TESTS / name)), None)
-        item.add_marker(pytest.mark.xdist_group("engine" if alike else str(item.path)))
+    """A contract asks of an implementation only what its test class does not say it lacks."""
     left_out = [item for item in items if lacking(item)]
     config.hook.pytest_deselected(items=left_out)
     items[:] = [item for item in items if item not in left_out]

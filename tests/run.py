@@ -17,7 +17,7 @@ VENV = ROOT / ".venv"
 PYTHON = VENV / "bin" / "python"
 INSTALLED = VENV / ".tests"  # newer than setup.cfg: what the tests need is in there
 
-TWO_AT_A_TIME = ("-n", "2", "--dist", "loadgroup")  # tests wait for engines and sockets more than they compute; -n 0: one
+TWO_AT_A_TIME = ("-n", "2")  # tests wait for engines and sockets more than they compute; -n 0: in one process
 
 MISSING = "from tests.testbed import packages; print(' '.join(packages.missing()))"
 
