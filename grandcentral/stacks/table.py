@@ -348,6 +348,8 @@ class StackTable:
         stack.handle(Event.FORCE_ASKED, StackStopped(stack.key, retry_after=1))
         await stack.when_settled()
         if volumes and self._stacks.get(stack.key) is not stack:  # it has gone meanwhile, perhaps without its volumes
+            if stack.key.app not in self.apps:
+                raise AppGone(stack.key.app)
             stack = self._stack(stack.key, stack.version)
             stack.discard(volumes)
         if stack.state is State.COLD and (stack.kept or volumes):

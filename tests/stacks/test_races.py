@@ -162,6 +162,17 @@ class TestRemoval:
         assert removed.called
         assert world.engine.kept_volumes == set()
 
+    def test_volumes_of_an_app_that_goes_meanwhile_are_not_looked_for(self, world: World) -> None:
+        world.prober.mishap = errors.NotReady("it answered 503")
+        world.ask()
+        world.pass_time(1)
+        refused: list[object] = []
+        world.table.remove(KEY, volumes=True).addErrback(lambda failure: refused.append(failure.value))
+        done = world.table.reconfigure({}, {"memory": world.backend}, {}, world.limits)
+        assert Deferred.fromCoroutine(done).called
+        world.pass_time(1)
+        assert [type(refusal) for refusal in refused] == [errors.AppGone]
+
     def test_volumes_go_though_a_failed_start_is_just_being_removed(self, world: World) -> None:
         world.prober.mishap = errors.NotReady("it answered 503")
         world.ask()

@@ -73,6 +73,7 @@ class World:
     janitor: Janitor = field(init=False)
     wall_offset: float = 1_000_000.0
     asking: bool = False  # there are workers, which answer when they are made to
+    unreachable: bool = False  # one of them, just now
     asked: list[Deferred[bool]] = field(factory=list)  # and have been asked whether a stack is unused
 
     def __attrs_post_init__(self) -> None:
@@ -114,8 +115,8 @@ class World:
 
     def drain(self, ticket: Ticket) -> Deferred[bool]:
         """What the table asks before a stack is put to sleep."""
-        if not self.asking:
-            return succeed(True)
+        if self.unreachable or not self.asking:
+            return succeed(not self.unreachable)
         answer: Deferred[bool] = Deferred()
         self.asked.append(answer)
         return answer
