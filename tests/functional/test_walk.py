@@ -115,6 +115,7 @@ class Walk(RuleBasedStateMachine):
     site: Site
     memory: Memory
     until: float = 0.0
+    walks: int = 0
 
     def __init__(self) -> None:
         super().__init__()
@@ -125,8 +126,13 @@ class Walk(RuleBasedStateMachine):
         self.census = Census(self.site)
         self.census.begin()
 
-    def over(self) -> bool:
-        return bool(SECONDS) and time.monotonic() > self.until
+    def late(self) -> bool:
+        """Whether to end this walk soon."""
+        return bool(SECONDS) and self.over()
+
+    @classmethod
+    def over(cls) -> bool:
+        return not SECONDS or time.monotonic() > cls.until
 
     def fetch(self, name: str, method: str = "GET", body: bytes = b"") -> str | None:
         """What the application has; None if there was no room for it, which is the only excuse."""
@@ -139,13 +145,13 @@ class Walk(RuleBasedStateMachine):
 
     @rule(name=names)
     def look(self, name: str) -> None:
-        if not self.over():
+        if not self.late():
             found = self.fetch(name)
             assert found in (None, self.written.get(name, "")), self.site.running.log[-3000:]
 
     @rule(name=names)
     def write(self, name: str) -> None:
-        if not self.over():
+        if not self.late():
             text = f"{len(self.written.get(name, ''))} "
             if self.fetch(name, "POST", text.encode()) is not None:
                 self.written[name] = self.written.get(name, "") + text
@@ -153,7 +159,7 @@ class Walk(RuleBasedStateMachine):
     @precondition(lambda self: len(self.streams) < SLOTS)
     @rule(name=names)
     def open_a_stream(self, name: str) -> None:
-        stream = None if self.over() else Stream.open(self.site, name)
+        stream = None if self.late() else Stream.open(self.site, name)
         if stream is not None:
             self.streams.append(stream)
 
@@ -164,7 +170,7 @@ class Walk(RuleBasedStateMachine):
 
     @rule(seconds=st.sampled_from([0.2, 1.5, 5.0]))
     def be_idle(self, seconds: float) -> None:
-        if not self.over():
+        if not self.late():
             time.sleep(seconds)  # so that stacks are paused and stopped
 
     @rule(name=names, pinned=st.booleans())
@@ -176,7 +182,7 @@ class Walk(RuleBasedStateMachine):
 
     @rule(name=names)
     def stop(self, name: str) -> None:
-        if name not in {stream.name for stream in self.streams} and not self.over():
+        if name not in {stream.name for stream in self.streams} and not self.late():
             assert self.site.running.admin(f"/api/v1/stacks/app/{name}/stop?wait=30s", "POST").status < 300
 
     @rule(name=names)
@@ -194,7 +200,7 @@ class Walk(RuleBasedStateMachine):
 
     @rule()
     def kill_the_gateway(self) -> None:
-        if not self.over():
+        if not self.late():
             self.site.running.kill()
             self.site.running.start()
             eventually(lambda: self.site.running.admin("/readyz").status == 200, 30)
@@ -202,7 +208,7 @@ class Walk(RuleBasedStateMachine):
 
     @rule()
     def stop_the_engine(self) -> None:
-        if not self.over():
+        if not self.late():
             self.site.containers.engine.stop()
             self.site.containers.engine.start()
             eventually(lambda: self.site.running.admin("/readyz").status == 200, 30)
@@ -253,7 +259,7 @@ def test_whatever_happens_nothing_is_lost_and_nothing_is_left(
     Walk.site = serve(LIMITS.format(cgroup=Walk.memory.group), app=APP, compose=COMPOSE)
     Walk.until = time.monotonic() + SECONDS
     steps = settings(
-        max_examples=10_000 if SECONDS else 1,
+        max_examples=1,
         stateful_step_count=40 if SECONDS else 25,
         phases=[Phase.generate],
         deadline=None,
@@ -261,4 +267,9 @@ def test_whatever_happens_nothing_is_lost_and_nothing_is_left(
         database=None,
         suppress_health_check=list(HealthCheck),
     )
-    run_state_machine_as_test(Walk, settings=steps)
+    while True:
+        run_state_machine_as_test(Walk, settings=steps)
+        Walk.walks += 1
+        if Walk.over():
+            break
+    print(f"{Walk.walks} walks")
