@@ -141,6 +141,9 @@ class Gateway(RuleBasedStateMachine):
     def lose_a_connection(self, name: str) -> None:
         ticket = self.world.table.peek(Key("app", name))
         if ticket is not None:
+            if self.world.prober.mishap is not None:  # it is probed again
+                self.excuse(ticket.key)
+                self.written.pop(ticket.key, None)
             self.world.table.lost(ticket)
 
     # -- time -------------------------------------------------------------------------------------------------------------
@@ -219,7 +222,7 @@ class Gateway(RuleBasedStateMachine):
         done = self.world.table.stop(key, force).addErrback(lambda failure: failure.trap(errors.NotSaved) and None)
         self.orders.append((key, done))
 
-    @rule(name=names, pinned=st.booleans(), within=st.sampled_from([None, 10.0, 100.0]))
+    @rule(name=names, pinned=st.sampled_from([True, True, False]), within=st.sampled_from([None, 10.0, 200.0]))
     def pin(self, name: str, pinned: bool, within: float | None) -> None:
         key, until = Key("app", name), None if within is None else self.now + self.world.wall_offset + within
         self.world.table.pin(key, pinned, until)
@@ -272,7 +275,7 @@ class Gateway(RuleBasedStateMachine):
                 self.the_engine_goes()
             case "no engine":
                 self.the_engine_returns(lost)
-            case "a clock":
+            case "a clock" if world.table.surveyed("app"):  # or it is not known what was used when
                 world.wall_offset += seconds if lost else -seconds
             case "no memory":
                 self.memory_gets_short_or_not(ROOM if self.host.size < ROOM else len(lost) << 30)
@@ -338,6 +341,11 @@ class Gateway(RuleBasedStateMachine):
             self.excuse(*self.pinned)
         self.lives += 1
 
+    def protections_end(self) -> None:
+        wall = self.now + self.world.wall_offset
+        self.pinned = {key: until for key, until in self.pinned.items() if until is None or until > wall}
+        self.leased = {key: until for key, until in self.leased.items() if until > self.now}
+
     # -- what must hold, always -------------------------------------------------------------------------------------------
 
     @invariant()
@@ -358,10 +366,8 @@ class Gateway(RuleBasedStateMachine):
 
     @invariant()
     def what_is_pinned_or_wants_to_be_awake_or_cannot_be_saved_is_not_stopped(self) -> None:
-        wall = self.now + self.world.wall_offset
+        self.protections_end()
         running = {key for key, it in self.world.engine.stacks.items() if not it.stopped}
-        self.pinned = {key: until for key, until in self.pinned.items() if until is None or until > wall}
-        self.leased = {key: until for key, until in self.leased.items() if until > self.now}
         assert {*self.pinned, *self.leased, *self.unsaved} <= running
         assert not any(self.world.engine.stacks[key].paused for key in self.leased)
         if self.world.before_stop != (Hook("web", "true"),):
@@ -370,6 +376,7 @@ class Gateway(RuleBasedStateMachine):
     @invariant()
     def what_is_removed_was_due(self) -> None:
         """Data goes with what nobody has used for long enough, and with nothing else that was not popped from ``written``."""
+        self.protections_end()
         halts = self.world.engine.halts
         for key in halts[self.halts :]:
             if self.written.pop(key, None) is not None:
