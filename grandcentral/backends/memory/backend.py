@@ -260,6 +260,8 @@ class MemoryBackend:
 
     async def _survey(self) -> tuple[Found, ...]:
         await self._step(0)
+        for stack in self.engine.stacks.values():
+            stack.watched |= stack.whole  # though an earlier gateway had begun to stop it
         return tuple(self._found(stack) for stack in self.engine.stacks.values())
 
     def _found(self, stack: MemoryStack) -> Found:
