@@ -491,7 +491,7 @@ async def test_a_paused_stack_is_frozen_whole_and_thaws_whole(world: World) -> N
     assert (found.paused, found.endpoint) == (True, endpoint)
     for _ in range(2):
         assert await world.backend.resume(key) == endpoint
-        assert {seen.state for seen in world.processes(commit)} == {"S"}
+        await until(lambda: {seen.state for seen in world.processes(commit)} == {"S"})
     assert world.vanished == []
 
 

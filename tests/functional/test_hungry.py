@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.gateway import eventually
 from tests.testbed.client import Engine
 
 from .site import Serve, Site
@@ -48,11 +49,18 @@ def test_twenty_hungry_stacks_where_there_is_room_for_six_are_all_served_in_turn
         compose=COMPOSE,
         more=f'[limits]\nmax_stacks = 50\nmin_uptime = "0s"\nmemory_min_free = "48MiB"\nmemory_cgroup = "{small_machine}"\n',
     )
-    most = 0
-    for version in [*versions, *versions[:3]]:
-        answer = site.running.get(site.host(version))
-        assert (answer.status, answer.body) == (200, version.encode())
-        most = max(most, sum(container["State"] == "running" for container in site.containers.all()))
+    running: list[int] = []
+
+    def serve_in_turn(some: list[str]) -> int:
+        for version in some:
+            answer = site.running.get(site.host(version))
+            assert (answer.status, answer.body) == (200, version.encode())
+            running.append(sum(container["State"] == "running" for container in site.containers.all()))
+        return running[-1]
+
+    serve_in_turn([*versions, *versions[:3]])
+    # Once it is known what one of them takes, the room that there is is used.
+    eventually(lambda: serve_in_turn(versions[:6]) >= 4, 90, "four that run side by side")
+    assert max(running) <= 6
     assert out_of_memory_kills() == killed
-    assert 3 <= most <= 6
-    assert "gives way" in site.running.log or "is idle: stop" in site.running.log
+    assert "gives way" in site.running.log or "memory is short" in site.running.log
