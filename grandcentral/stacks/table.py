@@ -595,6 +595,10 @@ class StackTable:
         return stack.app.backend != self.apps[stack.key.app].backend
 
     def _spell(self, stack: Stack, key: Key) -> None:
+        before = self._spelt.get(key)
+        if before not in (None, stack):  # it meant another one, which may still be there
+            before.spellings = tuple(spelling for spelling in before.spellings if spelling != key)
+            self._doors.pop(key, None)
         if key not in stack.spellings:
             stack.spellings += (key,)
         self._spelt[key] = stack

@@ -297,3 +297,23 @@ class TestDisk:
         assert world.engine.reclaims
         assert world.state() == "cold"
         world.close()
+
+
+class TestSpellings:
+    def test_a_spelling_that_means_another_stack_by_now_is_of_that_one_alone(self, world: World) -> None:
+        """The first is stopped and kept, and then gets a name that is spelt otherwise."""
+        other = Key("app", "1111111")
+        world.ready()
+        choose(world, Event.STOP_CHOSEN)
+        world.pass_time(1)
+        world.versions.versions["0000000"] = world.versions.versions["1111111"]
+        ticket = world.ready()
+        assert ticket.key == other
+        world.table.choose(Event.REMOVE_CHOSEN, KEY, 1)
+        world.pass_time(1)
+        assert world.table.peek(KEY) is ticket
+        removed = world.table.remove(KEY)
+        world.pass_time(1)
+        assert removed.called
+        assert world.engine.stacks == {}
+        assert world.table.snapshot() == ()
