@@ -17,8 +17,7 @@ from ..core.keys import Key
 from ..core.lifecycle import Event, State
 from ..core.model import App, Found, Version
 from ..errors import Mishap
-from ..interfaces import IBackend
-from .incidents import log_mishap
+from .leftovers import Leftovers
 from .stack import Stack, Standing
 
 _AT_REST = (State.PROBING, State.REPROBING, State.READY, State.PAUSED)
@@ -33,9 +32,8 @@ class Adoption:
     _stacks: Mapping[Key, Stack]
     _stack: Callable[[Key, Version], Stack]
     _apps: Callable[[], Mapping[str, App]]
-    _backends: Mapping[str, IBackend]
+    leftovers: Leftovers
     last_used: dict[Key, float] = field(factory=dict, init=False)  # wall seconds, of stacks not yet adopted
-    _leftovers: set[Key] = field(factory=set, init=False)  # of no app, being removed
     _log = Logger(namespace="grandcentral.stacks")
 
     def standing(self, backend: str) -> dict[Key, Standing | None]:
@@ -55,24 +53,15 @@ class Adoption:
             elif stack.state in _AT_REST and (one is None or not one.whole or one.generation != stack.generation):
                 stack.handle(Event.VANISHED, Mishap("It was gone when the engine was asked."))
         for key, one in there.items():
-            if key in before:
+            if key in before or key in self.leftovers:
                 continue
             if key.app not in self._apps():
-                self._remove(backend, key)
+                self.leftovers.remove(backend, key)
             else:
                 stack = self._stack(key, one.version or Version(key.name))
                 if stack.state is State.COLD:
                     self._log.info(events.STACK_FOUND, key=key, generation=one.generation, whole=one.whole)
                     stack.adopt(one, self._when_used(key))
-
-    def _remove(self, backend: str, key: Key) -> None:
-        """Halt what belongs to no app. A survey that finds it again meanwhile changes nothing: calls never overlap."""
-        if key in self._leftovers:
-            return
-        self._log.warn(events.STACK_OF_NO_APP, key=key)
-        self._leftovers.add(key)
-        halted = self._backends[backend].halt(key, True).addErrback(log_mishap, key)
-        halted.addCallback(lambda _: self._leftovers.discard(key))
 
     def _when_used(self, key: Key) -> float:
         """Monotonic seconds of the last use; never in the future, whatever the wall clock did meanwhile."""

@@ -52,6 +52,7 @@ from .adoption import Adoption
 from .books import Books
 from .incidents import log_mishap, log_unwritten
 from .ledger import Ledger
+from .leftovers import Leftovers
 from .lookups import LookUp, LookUps
 from .queue import SlotQueue
 from .stack import Stack, Standing
@@ -106,6 +107,7 @@ class StackTable:
     _look_ups: LookUps = field(init=False)
     _warm: frozenset[Key] = field(default=frozenset(), init=False)
     pins: dict[Key, float | None] = field(factory=dict, init=False)  # until when (wall seconds); None: for ever. Some are over
+    _leftovers: Leftovers = field(init=False)
     _adoption: Adoption = field(init=False)
     _room: Room = field(init=False)
     _rates: Rates = field(init=False)
@@ -129,8 +131,9 @@ class StackTable:
             self._clock, self.limits, lambda: self.capacity()[0], self._holders, self._give_way, self.ledger
         )
         self._look_ups = LookUps(self._clock, self._waiters, self._identify, self._seat)
+        self._leftovers = Leftovers(self._clock, self._backends)
         self._adoption = Adoption(
-            self._clock, self._wall, self._stacks, self._stack, lambda: self.apps, self._backends
+            self._clock, self._wall, self._stacks, self._stack, lambda: self.apps, self._leftovers
         )
         self._surveys = Surveys(self._backends, self._adoption.standing, self._adoption.reconcile)
         for name in self._backends:
@@ -154,6 +157,7 @@ class StackTable:
         self._doors.clear()
         self._queue.close()
         self._look_ups.close()
+        self._leftovers.close()
         for stack in list(self._stacks.values()):
             stack.close()
             stack.waiters.fail(ShuttingDown(retry_after=5))
@@ -302,6 +306,7 @@ class StackTable:
         if key.app not in self.apps:  # it went while its version was looked up
             raise AppGone(key.app)
         await self._surveys.known(self.apps[key.app].backend)
+        await self._leftovers.gone(Key(key.app, version.name))
         return version
 
     def _resolve(self, key: Key) -> Deferred[Version]:

@@ -13,7 +13,7 @@ from grandcentral import errors
 from grandcentral.backends.memory import MemoryBackend
 from grandcentral.core.keys import Key
 from grandcentral.core.lifecycle import Event
-from grandcentral.core.model import Hook, IdlePolicy, Service, StackSpec
+from grandcentral.core.model import App, Hook, IdlePolicy, Service, StackSpec
 from grandcentral.core.tickets import Ticket
 
 from .world import LIMITS, World
@@ -317,3 +317,33 @@ class TestSpellings:
         assert removed.called
         assert world.engine.stacks == {}
         assert world.table.snapshot() == ()
+
+
+class TestLeftovers:
+    """What an earlier gateway ran of an app that is no more."""
+
+    def left(self, world: World) -> App:
+        world.ready()
+        world.close()
+        world.boot()
+        app = world.table.apps["app"]
+        world.table.apps = {}
+        world.open()
+        return app
+
+    def test_an_app_that_comes_back_starts_when_that_is_gone(self, world: World) -> None:
+        app = self.left(world)
+        done = world.table.reconfigure({"app": app}, {"memory": world.backend}, {"app": world.versions}, world.limits)
+        assert Deferred.fromCoroutine(done).called
+        world.ready()
+        assert world.engine.doubled == []
+        assert world.engine.stacks[KEY].whole
+
+    def test_what_cannot_be_removed_is_tried_again(self, world: World) -> None:
+        self.left(world)
+        world.engine.away = errors.EngineUnavailable("The engine does not answer.")
+        world.pass_time(10)
+        assert KEY in world.engine.stacks
+        world.engine.away = None
+        world.pass_time(60)
+        assert world.engine.stacks == {}
