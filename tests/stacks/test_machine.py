@@ -437,7 +437,8 @@ class Gateway(RuleBasedStateMachine):
                 ticket.end(self.now)
         for name in NAMES:
             world.table.pin(Key("app", name), False)
-        world.table.keep_warm(())
+        self.pinned.clear()
+        self.keep_warm(set())
         self.pass_time(5)
         world.clock.advance(max([stack.keep_until - self.now for stack in world.table.snapshot()] + [60.0]))
         for _ in range(60):
