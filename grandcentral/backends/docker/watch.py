@@ -9,7 +9,7 @@ from attrs import define, field
 
 from ...core.keys import Key
 from ...core.model import Endpoint, LogTail
-from ...errors import EngineRefused, EngineUnavailable, Mishap, ServiceExited
+from ...errors import EngineRefused, Mishap, ServiceExited
 from . import verbs
 from .calls import Calls
 from .labels import SERVICES, Roster, generation_of, key_of
@@ -60,11 +60,11 @@ async def tails(calls: Calls, containers: Mapping[str, str], lines: int) -> tupl
 
 
 async def last_words(calls: Calls, watch: Watch, first: str) -> tuple[LogTail, ...]:
-    """The last lines of every service that has printed any, those of ``first`` first; none if the engine is away."""
+    """The last lines of every service that has printed any, those of ``first`` first; none if the engine does not tell."""
     ordered = dict(sorted(watch.containers.items(), key=lambda entry: entry[1] != first))
     try:
         return tuple(tail for tail in await tails(calls, ordered, LAST_LINES) if tail.lines)
-    except EngineUnavailable:
+    except Mishap:
         return ()
 
 
@@ -74,7 +74,7 @@ async def obituary(calls: Calls, watch: Watch, service: str, status: int | None)
     bodies = [container for container, name in watch.containers.items() if name == service]
     try:
         looks = [await calls.quick(partial(verbs.look, container=one)) for one in bodies]
-    except EngineUnavailable:
+    except Mishap:
         looks = []
     logs = await last_words(calls, watch, service)
     body = next((look for look in looks if look is not None), None)
