@@ -73,8 +73,8 @@ def summary(layers: dict[str, tuple[int, int]], line: Mapping[str, Any]) -> str:
 LONGEST_OUTPUT = 64 << 10  # bytes of what a command prints that are kept: the last
 
 # Says which process it is, as the container counts them, and becomes the shell that runs the line. It leads a session and a
-# process group of its own (runc), which can be killed as a whole.
-SHELL = ("/bin/sh", "-c", 'echo $$; exec /bin/sh -c "$0"')
+# process group of its own (runc), which can be killed as a whole. One stream for all it prints: two come in any order.
+SHELL = ("/bin/sh", "-c", 'echo $$; exec /bin/sh -c "$0" 2>&1')
 
 
 class Command:
