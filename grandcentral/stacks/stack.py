@@ -205,7 +205,8 @@ class Stack:
 
     def discard(self, volumes: bool) -> None:
         """Nothing of it is worth keeping any more; with ``volumes``, not even those that outlive stacks."""
-        self._worth_keeping, self._volumes_too = False, volumes
+        self._worth_keeping = False
+        self._volumes_too |= volumes
 
     def lost_what_was_kept(self) -> None:
         """Somebody else has removed it."""

@@ -162,6 +162,17 @@ class TestRemoval:
         assert removed.called
         assert world.engine.kept_volumes == set()
 
+    def test_volumes_go_if_one_of_two_wants_it(self, world: World) -> None:
+        world.ready()
+        world.engine.files.add((KEY, "data", "/data/written"))
+        world.table.stop(KEY)
+        world.table.remove(KEY, volumes=True)
+        world.table.remove(KEY)
+        world.ask()
+        world.pass_time(1)
+        assert world.state() == "ready"
+        assert world.engine.files == set()
+
     def test_volumes_of_an_app_that_goes_meanwhile_are_not_looked_for(self, world: World) -> None:
         world.prober.mishap = errors.NotReady("it answered 503")
         world.ask()
