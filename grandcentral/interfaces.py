@@ -24,6 +24,7 @@ from .core.model import (
     Version,
 )
 from .core.pressure import Memory
+from .core.provisions import Provision
 from .core.tickets import Ticket
 from .errors import Mishap
 
@@ -195,6 +196,30 @@ class IManifest(Interface):
 
     def starts(key: Key, limit: int) -> Deferred[tuple[Start, ...]]:
         """The newest ``limit`` starts of a key, newest first: a tuple of core.history.Start."""
+
+    def provision(wanted: Provision) -> Deferred[Provision]:
+        """Write the row ``wanted``, unless there is one of its key, or one that the same ``request`` has made.
+
+        :return: Deferred firing with the Provision that is there now: ``wanted`` itself, or the one that was there before.
+        """
+
+    def provisioned(key: Key) -> Deferred[Provision | None]:
+        """The row of that key, over or not; None if there is none."""
+
+    def provisions() -> Deferred[tuple[Provision, ...]]:
+        """Every row, in the order of keys: a tuple."""
+
+    def provisions_over(now: float) -> Deferred[tuple[Provision, ...]]:
+        """The rows that have expired by ``now``, wall seconds, and those that are being taken back: a tuple."""
+
+    def prolong(key: Key, expires: float | None) -> Deferred[None]:
+        """Set when the row of that key ends. Nothing happens where there is none. Idempotent."""
+
+    def end_provision(key: Key) -> Deferred[None]:
+        """Say of the row of that key that it is being taken back. Nothing happens where there is none. Idempotent."""
+
+    def forget_provision(key: Key) -> Deferred[None]:
+        """Remove a row that is being taken back; others stay. Idempotent."""
 
     def check() -> Deferred[None]:
         """Fires with None if it can be used; fails as every other call would."""

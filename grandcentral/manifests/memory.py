@@ -7,7 +7,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Mapping
 from math import inf
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from attrs import define, evolve, field
 from twisted.internet.defer import Deferred, fail, succeed
@@ -16,6 +16,7 @@ from zope.interface import implementer
 from ..core.history import Start
 from ..core.keys import Key
 from ..core.model import Version
+from ..core.provisions import Provision
 from ..interfaces import IManifest
 from .retention import USUAL, Retention
 
@@ -36,6 +37,7 @@ class MemoryManifest:
     _pins: dict[Key, float | None] = field(factory=dict)
     _used: dict[Key, float] = field(factory=dict)
     _starts: dict[Key, list[Start]] = field(factory=dict)
+    _provisions: dict[Key, Provision] = field(factory=dict)
 
     def open(self) -> Deferred[None]:
         self._opened = True
@@ -102,6 +104,39 @@ class MemoryManifest:
 
     def starts(self, key: Key, limit: int) -> Deferred[tuple[Start, ...]]:
         return self._answer(tuple(self._starts.get(key, ())[:limit]))
+
+    def provision(self, wanted: Provision) -> Deferred[Provision]:
+        known = self._provisions.values()
+        there = next((one for one in known if wanted.request and one.request == wanted.request), None)
+        there = there or self._provisions.get(wanted.key)
+        if there is None and self._fault() is None:
+            self._provisions[wanted.key] = wanted
+        return self._answer(there or wanted)
+
+    def provisioned(self, key: Key) -> Deferred[Provision | None]:
+        return self._answer(self._provisions.get(key))
+
+    def provisions(self) -> Deferred[tuple[Provision, ...]]:
+        return self._answer(tuple(self._provisions[key] for key in sorted(self._provisions)))
+
+    def provisions_over(self, now: float) -> Deferred[tuple[Provision, ...]]:
+        return self._answer(tuple(one for _, one in sorted(self._provisions.items()) if not one.lives(now)))
+
+    def prolong(self, key: Key, expires: float | None) -> Deferred[None]:
+        return self._change(key, expires=expires)
+
+    def end_provision(self, key: Key) -> Deferred[None]:
+        return self._change(key, ending=True)
+
+    def _change(self, key: Key, **changes: Any) -> Deferred[None]:
+        if self._fault() is None and key in self._provisions:
+            self._provisions[key] = evolve(self._provisions[key], **changes)
+        return self._answer(None)
+
+    def forget_provision(self, key: Key) -> Deferred[None]:
+        if self._fault() is None and key in self._provisions and self._provisions[key].ending:
+            del self._provisions[key]
+        return self._answer(None)
 
     def check(self) -> Deferred[None]:
         return self._answer(None)

@@ -31,10 +31,14 @@ def scripts() -> tuple[str, ...]:
 
 
 def open_database(path: Path, schema: Sequence[str], tidy: Tidy) -> sqlite3.Connection:
-    """The connection to an existing or new manifest, at the newest version of ``schema``, after ``tidy``. Raises Unusable."""
+    """The connection to an existing or new manifest, at the newest version of ``schema``, after ``tidy``. Raises Unusable.
+
+    Nobody else may read it, nor its copies, for passwords are in it. SQLite gives a ``-wal`` the mode of its database.
+    """
     try:
         if not path.exists() or path.stat().st_size == 0:
             _create(path, schema)
+        _hide(path)
         connection = sqlite3.connect(path, timeout=BUSY_TIMEOUT)
         try:
             _check(connection, path, len(schema))
@@ -68,6 +72,7 @@ def _create(path: Path, schema: Sequence[str]) -> None:
     for stale in (f"{path}-wal", f"{path}-shm", new, f"{new}-journal"):
         with suppress(FileNotFoundError):
             os.unlink(stale)
+    _hide(new)
     with closing(sqlite3.connect(new)) as connection:
         connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
         _apply(connection, schema, 0)
@@ -99,6 +104,7 @@ def _migrate(connection: sqlite3.Connection, path: Path, schema: Sequence[str]) 
         return
     backup = path.with_name(f"{path.name}.bak-v{version}")
     partial = backup.with_name(backup.name + ".new")
+    _hide(partial)
     with closing(sqlite3.connect(partial)) as copy:
         connection.backup(copy)
     os.replace(partial, backup)
@@ -118,6 +124,13 @@ def _apply(connection: sqlite3.Connection, schema: Sequence[str], version: int) 
         except sqlite3.Error:
             connection.rollback()
             raise
+
+
+def _hide(path: Path) -> None:
+    """Make the file if need be, and let nobody else read it. What cannot be had is told by SQLite, which tries next."""
+    with suppress(OSError):
+        os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))
+        path.chmod(0o600)
 
 
 def _configure(connection: sqlite3.Connection) -> None:

@@ -18,7 +18,9 @@ from zope.interface import implementer
 from ..core.history import Start
 from ..core.keys import Key
 from ..core.model import Version
+from ..core.provisions import Provision
 from ..interfaces import IManifest
+from . import provisions
 from .retention import USUAL, Retention
 from .schemas import Tidy, open_database, scripts
 
@@ -130,6 +132,27 @@ class SqliteManifest:
 
     def starts(self, key: Key, limit: int) -> Deferred[tuple[Start, ...]]:
         return self._run(lambda db: _starts(db, key, limit))
+
+    def provision(self, wanted: Provision) -> Deferred[Provision]:
+        return self._run(lambda db: provisions.add(db, wanted))
+
+    def provisioned(self, key: Key) -> Deferred[Provision | None]:
+        return self._run(lambda db: provisions.find(db, key))
+
+    def provisions(self) -> Deferred[tuple[Provision, ...]]:
+        return self._run(provisions.everything)
+
+    def provisions_over(self, now: float) -> Deferred[tuple[Provision, ...]]:
+        return self._run(lambda db: provisions.over(db, now))
+
+    def prolong(self, key: Key, expires: float | None) -> Deferred[None]:
+        return self._run(lambda db: provisions.prolong(db, key, expires))
+
+    def end_provision(self, key: Key) -> Deferred[None]:
+        return self._run(lambda db: provisions.end(db, key))
+
+    def forget_provision(self, key: Key) -> Deferred[None]:
+        return self._run(lambda db: provisions.forget(db, key))
 
     def check(self) -> Deferred[None]:
         return self._run(_check)

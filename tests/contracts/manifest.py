@@ -7,14 +7,17 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from typing import Any
 
 import pytest
 import pytest_twisted
 from attrs import define, evolve
+from twisted.internet.defer import gatherResults
 
 from grandcentral.core.history import Start
 from grandcentral.core.keys import Key
 from grandcentral.core.model import Version
+from grandcentral.core.provisions import Provision
 from grandcentral.interfaces import IManifest
 from grandcentral.manifests.retention import DAY, Retention
 
@@ -52,6 +55,11 @@ async def opened(store: Store) -> AsyncIterator[IManifest]:
 
 def image(name: str, digest: str = "sha256:1") -> Version:
     return Version(name, image=f"registry.test/app:{name}", digest=digest)
+
+
+def provision(name: str = "alice.shop", app: str = "app", **more: Any) -> Provision:
+    user, _, appname = name.partition(".")
+    return Provision(Key(app, name), user, appname, f"{user}@example.com", f"password of {name}", NOW + 0.5, **more)
 
 
 class ManifestContract:
@@ -306,3 +314,87 @@ class ManifestContract:
             kept = sorted(version.name for version in await manifest.known_versions("app", ""))
             assert kept == ["v00", "v02", "v03", *(f"v{number:02}" for number in range(6, 15))]
             assert await manifest.known_versions("other", "") == (image("v01"),)
+
+    # -- provisions
+
+    @pytest_twisted.ensureDeferred
+    async def test_a_provision_is_there_whole_after_a_restart(self, store: Store) -> None:
+        odd = provision("é'; --", app="b", request="2")
+        rows = (provision("alice.blog"), provision(expires=NOW + 99.25, request="a/1"), odd)
+        async with opened(store) as manifest:
+            assert await manifest.provisioned(rows[0].key) is None
+            assert await manifest.provisions() == ()
+            for row in reversed(rows):
+                assert await manifest.provision(row) == row
+        async with opened(store) as manifest:
+            assert await manifest.provisions() == rows
+            assert [await manifest.provisioned(row.key) for row in rows] == list(rows)
+            assert await manifest.provisioned(Key("app", "alice")) is None
+            assert await manifest.provisioned(Key("app", "ALICE.shop")) is None
+
+    @pytest_twisted.ensureDeferred
+    async def test_of_all_who_want_one_name_the_first_gets_it(self, store: Store) -> None:
+        wanted = [evolve(provision(), password=str(number)) for number in range(50)]
+        async with opened(store) as manifest:
+            answers = await gatherResults([manifest.provision(one) for one in wanted])
+            assert set(answers) == {wanted[0]}
+            assert await manifest.provisions() == (wanted[0],)
+
+    @pytest_twisted.ensureDeferred
+    async def test_one_request_makes_one_row(self, store: Store) -> None:
+        first, other = provision(request="r"), provision("alice.blog", request="r")
+        async with opened(store) as manifest:
+            await manifest.provision(first)
+            assert await manifest.provision(other) == first
+            assert await manifest.provisions() == (first,)
+            assert await manifest.provision(evolve(other, request="")) == evolve(other, request="")
+            assert await manifest.provision(provision("bob.shop")) == provision("bob.shop"), "no request is not a request"
+
+    @pytest_twisted.ensureDeferred
+    async def test_those_are_over_that_have_expired_or_are_being_taken_back(self, store: Store) -> None:
+        soon, late, ever = provision("a", expires=NOW), provision("b", expires=NOW + 1), provision("c")
+        async with opened(store) as manifest:
+            for row in (ever, late, soon):
+                await manifest.provision(row)
+            assert await manifest.provisions_over(NOW - 0.5) == ()
+            assert await manifest.provisions_over(NOW) == (soon,)
+            await manifest.end_provision(ever.key)
+            assert await manifest.provisions_over(NOW) == (soon, evolve(ever, ending=True))
+            assert [row.lives(NOW) for row in await manifest.provisions()] == [False, True, False]
+
+    @pytest_twisted.ensureDeferred
+    async def test_an_end_can_be_put_off(self, store: Store) -> None:
+        async with opened(store) as manifest:
+            await manifest.provision(provision(expires=NOW))
+            for expires in (NOW + 5, None, NOW + 0.25):
+                await manifest.prolong(provision().key, expires)
+                assert await manifest.provisions() == (provision(expires=expires),)
+            await manifest.prolong(Key("app", "nobody"), NOW)
+            assert len(await manifest.provisions()) == 1
+
+    @pytest_twisted.ensureDeferred
+    async def test_only_what_is_being_taken_back_is_forgotten(self, store: Store) -> None:
+        row = provision(request="r")
+        async with opened(store) as manifest:
+            await manifest.provision(row)
+            await manifest.provision(provision("alice.blog"))
+            await manifest.forget_provision(row.key)
+            assert await manifest.provisioned(row.key) == row
+            await manifest.end_provision(row.key)
+            await manifest.end_provision(Key("app", "nobody"))
+            assert await manifest.provision(row) == evolve(row, ending=True), "until it is gone nobody gets the name"
+            for _ in range(2):
+                await manifest.forget_provision(row.key)
+            assert await manifest.provisions() == (provision("alice.blog"),)
+            again = evolve(row, password="another")
+            assert await manifest.provision(again) == again
+
+    @pytest_twisted.ensureDeferred
+    async def test_years_do_not_end_a_provision(self, store: Store, wall: Wall) -> None:
+        rows = (provision(expires=NOW), provision("bob.shop"))
+        async with opened(store) as manifest:
+            for row in rows:
+                await manifest.provision(row)
+        wall.now += 3650 * DAY
+        async with opened(store) as manifest:
+            assert await manifest.provisions() == rows

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import re
 import sqlite3
+import stat
 import threading
 from contextlib import closing
 from pathlib import Path
@@ -18,7 +20,7 @@ from grandcentral.core.model import Version
 from grandcentral.manifests.schemas import Unusable, open_database, scripts
 from grandcentral.manifests.sqlite import SqliteManifest
 
-from ..contracts.manifest import NOW, RED, RETENTION, ManifestContract, Store, Wall, opened, wall
+from ..contracts.manifest import NOW, RED, RETENTION, ManifestContract, Store, Wall, opened, provision, wall
 
 __all__ = ["wall"]  # a fixture
 
@@ -211,3 +213,33 @@ async def test_a_manifest_that_could_not_be_opened_leaves_no_thread(store: Store
     with pytest.raises(Unusable):
         await store().open()
     assert threading.active_count() == before
+
+
+# -- who may read it ----------------------------------------------------------------------------------------------------
+
+
+@pytest_twisted.ensureDeferred
+async def test_nobody_else_can_read_it_nor_what_lies_beside_it(store: Store, path: Path) -> None:
+    before = os.umask(0o022)
+    try:
+        async with opened(store) as manifest:
+            await manifest.provision(provision())
+            modes = {beside.name: stat.S_IMODE(beside.stat().st_mode) for beside in path.parent.iterdir()}
+            assert modes.keys() >= {path.name, f"{path.name}-wal"}
+            assert set(modes.values()) == {0o600}
+        path.chmod(0o644)  # as an earlier release left it
+        async with opened(lambda: SqliteManifest(reactor, path, (*scripts(), MORE))):
+            assert {stat.S_IMODE(beside.stat().st_mode) for beside in path.parent.iterdir()} == {0o600}
+    finally:
+        os.umask(before)
+
+
+@pytest_twisted.ensureDeferred
+async def test_what_is_over_is_found_by_indexes(store: Store) -> None:
+    async with opened(store) as manifest:
+        plan: list[str] = []
+        await manifest._run(lambda db: db.set_trace_callback(plan.append))
+        await manifest.provisions_over(NOW)
+        [select] = [line for line in plan if line.startswith("SELECT")]
+        rows = await manifest._run(lambda db: db.execute("EXPLAIN QUERY PLAN " + select).fetchall())
+        assert not [row for row in rows if row[3].startswith("SCAN provisions")]
