@@ -8,6 +8,7 @@ import re
 from ..core.compose.keys import FLAGS
 from ..core.keys import GIT_HASH, NAME
 from ..core.model import App, IdlePolicy, ReadyPolicy
+from ..core.units import format_duration
 from .kinds import (
     BOOLEAN,
     COMMANDS,
@@ -106,6 +107,7 @@ _IDLE_FIELDS = (
         "Removed after this long without use, if it was stopped: containers or work tree go, and disposable volumes; named "
         "volumes are kept.",
         _never(_IDLE.remove),
+        otherwise=f'`"{format_duration(_never(_IDLE.remove))}"`; `"never"` for what is provisioned',
     ),
     Setting(
         "max_age",
@@ -156,6 +158,15 @@ APPS = Table(
             choice(GIT_HASH, NAME),
             "What the variables of `host` stand for: a commit in 7 to 40 hex digits, or any name that a DNS "
             "label can be. Not given: the app has one version.",
+            backends=_STARTED,
+        ),
+        Setting(
+            "provisioned",
+            BOOLEAN,
+            "Its stacks are those that somebody has asked for by `POST /provision`, and no others; `host` has a place for the "
+            "user, or for the user and the user's app: `{app}.{user}.example.com`. What all of them run is the newest commit "
+            "of `git`, or `compose`, or `image`. See `[provision]`.",
+            _APP.provisioned,
             backends=_STARTED,
         ),
         Setting("upstream", UPSTREAM, "Where it always runs.", backends=(STATIC,)),
@@ -291,7 +302,6 @@ APPS = Table(
     each="the app's name, which keys, labels and logs have",
     later={
         "listen": "apps behind ports of their own come later; give the app a host",
-        "provisioned": "remove it, and say by version and image which stacks may exist",
         "redirect": "remove it",
     },
 )

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
 from attrs import frozen
 
+from ..core import provisions
 from ..core.compose import SAMPLE, ComposeTemplate
-from ..core.keys import GIT_HASH, parse_pattern
+from ..core.keys import GIT_HASH, NAME, parse_pattern
 from ..core.model import App, IdlePolicy, ReadyPolicy, StackSpec, Template
 from ..core.problems import Invalid
 from ..core.procfile import CommandTemplate
-from . import compose, files, images, sleeping
+from . import compose, files, images, provisioned, sleeping
 from .app_table import APP_NAME, APPS, DOCKER, PROCESS, STATIC
 from .findings import Findings
 from .reading import Section
@@ -39,7 +40,8 @@ def with_defaults(section: Section, address: str) -> Section:
             defaults = {"address": address}
         case _:
             defaults = {}
-    return section.filled({key: value for key, value in defaults.items() if key not in section.given})
+    filled = section.filled({key: value for key, value in defaults.items() if key not in section.given})
+    return provisioned.kept(filled) if filled["provisioned"] else filled
 
 
 def app(name: str, section: Section, findings: Findings, makers: Makers) -> App | None:
@@ -53,6 +55,7 @@ def app(name: str, section: Section, findings: Findings, makers: Makers) -> App 
     template = _template(section, backend, findings, makers)
     if template is not None and (spec := _sample(section, template, findings)):
         sleeping.check_hooks(section, spec, findings)
+        provisioned.check_volumes(section, spec, findings)
     if backend is None:
         return None
     image = section["image"]
@@ -60,7 +63,7 @@ def app(name: str, section: Section, findings: Findings, makers: Makers) -> App 
         name=name,
         backend=backend,
         hosts=section["host"] or (),
-        version=section["version"] or "",
+        version=NAME if section["provisioned"] else section["version"] or "",
         image=f"{image}:{section['tag']}" if image and section["tag"] else image,
         git=str(section["git"]) if section["git"] else None,
         template=template,
@@ -75,6 +78,7 @@ def app(name: str, section: Section, findings: Findings, makers: Makers) -> App 
         hours=section["hours"],
         prewarm=section["prewarm"],
         warm=section["warm"],
+        provisioned=section["provisioned"],
     )
 
 
@@ -101,6 +105,7 @@ def contradictions(section: Section, backend: str | None) -> Trouble:
         yield from _made_of(section, backend)
     yield from _readiness(section["ready"])
     yield from sleeping.contradictions(section, backend)
+    yield from provisioned.contradictions(section)
 
 
 def _strangers(section: Section, backend: str) -> Trouble:
@@ -114,6 +119,9 @@ def _strangers(section: Section, backend: str) -> Trouble:
 def _hosts(section: Section, backend: str) -> Trouble:
     """Whether the hosts have a place for a version if, and only if, there are versions."""
     if "version" in section.given and section["version"] is None:
+        return
+    if section["provisioned"]:
+        yield from provisioned.hosts(section)
         return
     for text in section["host"] or ():
         variables = parse_pattern(text).variables
@@ -141,7 +149,7 @@ def _made_of(section: Section, backend: str) -> Trouble:
     if port and not 0 < int(port) < 65536:
         yield "serves", f"{port} is not a port: write one from 1 to 65535"
     if backend == PROCESS:
-        if "version" not in section.given or section["version"] not in (None, GIT_HASH):
+        if not section["provisioned"] and ("version" not in section.given or section["version"] not in (None, GIT_HASH)):
             yield "version", 'must be "git-hash" for an app out of a Git repository'
         if port:
             yield "serves", f'has a port, but a process is told its port in $PORT: write serves = "{serves.partition(":")[0]}"'
@@ -164,7 +172,7 @@ def _images(section: Section) -> Trouble:
                 yield ("tag" if "tag" in section.given else "image"), str(error)
     elif "tag" in section.given:
         yield "tag", "is the tag of image, and there is none: add image"
-    elif "version" in section.given:
+    elif "version" in section.given and not section["provisioned"]:
         yield "version", "needs an image, for a version exists if the registry has it: add image with {version} in its tag"
 
 
@@ -196,10 +204,15 @@ def _template(section: Section, backend: str | None, findings: Findings, makers:
     return None
 
 
+def _sample_variables(section: Section) -> Mapping[str, str]:
+    """What a start will put in, for an app like this one."""
+    return {**provisions.SAMPLE, **SAMPLE} if section["provisioned"] else SAMPLE
+
+
 def _sample(section: Section, template: Template, findings: Findings) -> StackSpec | None:
     """What the template makes of a version; None if it cannot, and then ``findings`` has the reasons."""
     try:
-        return template.render(SAMPLE)
+        return template.render(_sample_variables(section))
     except Invalid as invalid:
         for problem in invalid.problems:
             findings.wrong((*section.path, *problem.place.split(".")), problem.text)
@@ -224,6 +237,7 @@ def _from_compose(section: Section, findings: Findings, makers: Makers) -> Templ
             serves=section["serves"],
             allow=frozenset(section["allow"]),
             environment=section["environment"] or {},
+            sample=_sample_variables(section),
             read_file=lambda name: Path(name).read_bytes(),
         )
     except ValueError as error:

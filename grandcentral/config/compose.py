@@ -17,6 +17,7 @@ def load(
     read_file: Callable[[str], bytes],
     allow: frozenset[str] = frozenset(),
     environment: Mapping[str, str] | None = None,
+    sample: Mapping[str, str] = compose.SAMPLE,
 ) -> compose.ComposeTemplate:
     """Read and check a Compose file; see core.compose.template for the parameters.
 
@@ -30,6 +31,7 @@ def load(
         serves=serves,
         allow=allow,
         environment=environment,
+        sample=sample,
         read_file=read_file,
         directory=os.path.dirname(os.path.abspath(filename)),
     )

@@ -71,6 +71,8 @@ def _warmth(section: Section, backend: str | None) -> Trouble:
     if section["prewarm"] != "off" and backend == DOCKER and "image" not in section.given:
         yield "prewarm", "is about what is pushed to a registry, and the app has no image: add image, or remove it"
     version = section["version"]
+    if section["provisioned"]:
+        return
     if section["warm"] and backend != STATIC and "version" not in section.given:
         yield "warm", "is a list of versions, and the app has none: remove it; its one stack can be pinned"
     for name in section["warm"] if version else ():

@@ -7,6 +7,7 @@ import re
 from collections.abc import Mapping
 
 COMMIT = re.compile(r"[0-9a-f]{40}")
+HEAD = "HEAD"  # gitrepository-layout(5): the branch that is checked out, or what a bare repository is cloned as
 ABBREVIATION = re.compile(r"[0-9a-f]{7,40}")
 
 # What Git needs of its surroundings. None of GIT_*: those name another repository, index or configuration than the one asked.

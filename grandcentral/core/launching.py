@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from . import leases
 from .keys import Key
 from .model import App, Launch, StackSpec, Version
@@ -30,8 +32,14 @@ def variables(key: Key, version: Version, host: str, url: str, token: str) -> di
     }
 
 
-def launch(app: App, key: Key, generation: int, version: Version, host: str, url: str, token: str) -> Launch:
-    """What to ask of the app's backend. Raises problems.Invalid where the template cannot be used with this version."""
-    names = variables(key, version, host, url, token)
+NOTHING: Mapping[str, str] = {}
+
+
+def launch(
+    app: App, key: Key, generation: int, version: Version, host: str, url: str, token: str, given: Mapping[str, str] = NOTHING
+) -> Launch:
+    """What to ask of the app's backend. ``given`` are variables of this stack alone (core.provisions). Raises problems.Invalid
+    where the template cannot be used with this version."""
+    names = {**given, **variables(key, version, host, url, token)}
     spec = app.template.render(names) if app.template else StackSpec(services=(), serves="", port=0)
     return Launch(key=key, generation=generation, version=version, spec=spec, host=host, variables=names)

@@ -314,6 +314,7 @@ class App:
     hours: Hours | None = None  # when it may be started by requests; None: always
     prewarm: str = "off"  # what a push to the registry does: nothing, "pull" its image, or "start" the stack too
     warm: tuple[str, ...] = ()  # names (tags, branches) whose newest version is kept started and paused
+    provisioned: bool = False  # its names are those of rows of the manifest, and of nothing else (core.provisions)
 
 
 @frozen

@@ -199,7 +199,6 @@ def test_start_within(place: Path) -> None:
         ),
         (COMPOSE, {"allow": "'everything'"}, 'apps.app.allow: "everything" is not one of "bind-mounts", "cap-add"'),
         (COMPOSE, {"address": "'public'"}, 'apps.app.address: "public" is not one of "container", "published"'),
-        (COMPOSE, {"provisioned": "true"}, "apps.app.provisioned: is not in this version yet: "),
         (COMPOSE, {"listen": "'postgresql:5432'"}, "apps.app.listen: is not in this version yet: "),
         (COMPOSE, {"comopse": "'x'"}, 'apps.app.comopse: is no key of the configuration; did you mean "compose"?'),
         (GIT, {"idle": "{ pause = '1h', stop = '5m' }"}, "apps.app.idle: pauses no sooner than it stops"),

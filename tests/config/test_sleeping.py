@@ -205,7 +205,7 @@ depths = st.floats(1, 1e6) | st.just(math.inf)
 @given(depths, depths, depths, depths)
 def test_whatever_is_let_through_can_come_about_in_its_order(pause: float, stop: float, remove: float, max_age: float) -> None:
     idle = Section(("idle",), {"pause": pause, "stop": stop, "remove": remove, "max_age": max_age}, frozenset())
-    section = Section(("a",), {"idle": idle, "prewarm": "off", "version": None, "warm": ()}, frozenset())
+    section = Section(("a",), {"idle": idle, "prewarm": "off", "provisioned": False, "version": None, "warm": ()}, frozenset())
     there = [seconds for seconds in (pause, stop, remove) if seconds != math.inf]
     sound = there == sorted(set(there)) or (stop == math.inf and pause != math.inf)
     if not list(contradictions(section, None)):

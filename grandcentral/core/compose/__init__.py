@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from .documentation import VARIABLES, markdown
+from .documentation import PROVISIONED, VARIABLES, markdown
 from .keys import FLAGS
 from .stack import SAMPLE, ComposeTemplate, template
 
-__all__ = ["FLAGS", "SAMPLE", "VARIABLES", "ComposeTemplate", "markdown", "template"]
+__all__ = ["FLAGS", "PROVISIONED", "SAMPLE", "VARIABLES", "ComposeTemplate", "markdown", "template"]

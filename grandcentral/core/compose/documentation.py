@@ -53,6 +53,18 @@ VARIABLES = {
 }
 """The variables that the gateway gives, and what they hold. Those that begin with GRANDCENTRAL are in every container too."""
 
+PROVISIONED = {
+    "USER": "whose it is: the `username` of the call that provisioned it",
+    "EMAIL": "the user's `emailaddress`; empty if the call had none",
+    "APPNAME": "the user's name for it: `appname` of the call; empty where a user has one stack",
+    "PASSWORD": "made for this stack and told once, to who provisioned it; the same for every start of it",
+    "GRANDCENTRAL_USER": "as `USER`",
+    "GRANDCENTRAL_EMAIL": "as `EMAIL`",
+    "GRANDCENTRAL_APPNAME": "as `APPNAME`",
+    "GRANDCENTRAL_PASSWORD": "as `PASSWORD`",
+}
+"""Those of apps that are provisioned (core.provisions)."""
+
 
 def markdown() -> str:
     """The whole page."""
@@ -62,6 +74,12 @@ def markdown() -> str:
         "",
         "and the app's `environment`. Those that begin with `GRANDCENTRAL` are also in the environment of every container,",
         "unless the template sets them itself.",
+        "",
+        "Where the app has `provisioned = true`, there are also:",
+        "",
+        "| variable | value |",
+        "|---|---|",
+        *(f"| `{name}` | {meaning} |" for name, meaning in PROVISIONED.items()),
         "",
         "## What `allow` may say",
         "",

@@ -76,8 +76,9 @@ def template(
     allow: frozenset[str] = frozenset(),
     environment: Mapping[str, str] | None = None,
     directory: str | None = None,
+    sample: Mapping[str, str] = SAMPLE,
 ) -> ComposeTemplate:
-    """Check a document, by rendering it with SAMPLE variables.
+    """Check a document, by rendering it with sample variables.
 
     :param filename: names the file in problems.
     :param serves: "service" or "service:port": who answers requests.
@@ -87,6 +88,7 @@ def template(
     :param environment: the app's own variables, for interpolation and for names without a value.
     :param directory: what relative paths in the document are relative to; that of filename if not said. Absolute, if the
         template mounts paths of the host.
+    :param sample: variables as a render will have them.
     :raises Invalid: with every problem, each with its file, line and key.
     """
     problems = [
@@ -103,7 +105,7 @@ def template(
         functools.lru_cache(_FILES_KEPT)(read_file),
     )
     try:
-        _, warnings = unchecked._read(SAMPLE)
+        _, warnings = unchecked._read(sample)
     except Invalid as invalid:
         raise Invalid((*problems, *invalid.problems)) from None
     if problems:
