@@ -20,7 +20,7 @@ from .backends.docker import DockerBackend
 from .backends.process import ProcessBackend
 from .backends.static import StaticBackend
 from .config import Configuration
-from .core import leases
+from .core import git, leases
 from .core.keys import Key
 from .core.model import App, Endpoint, Version
 from .core.references import Template
@@ -38,6 +38,7 @@ from .stacks.table import StackTable
 from .stacks.warmth import Warmth
 from .versions.credentials import Credentials, DockerConfig, docker_config_path, login
 from .versions.git import GitVersions
+from .versions.provisioned import ProvisionedVersions
 from .versions.registry import RegistryVersions
 from .workers.assignment import Assignment, for_workers
 from .workers.crew import Crew
@@ -260,6 +261,17 @@ def _all_versions(
 
 def _versions(reactor: Any, app: App, configuration: Configuration, manifest: IManifest, learned: Learned) -> IVersions | None:
     """None for an app whose names are not looked up anywhere."""
+    looked_up = _looked_up(reactor, app, configuration, manifest, learned)
+    if not app.provisioned:
+        return looked_up
+    if looked_up is None:
+        return ProvisionedVersions(app.name, manifest, time.time)
+    newest = partial(looked_up.head, git.HEAD) if app.git is not None else partial(looked_up.resolve, "")
+    return ProvisionedVersions(app.name, manifest, time.time, newest, looked_up)
+
+
+def _looked_up(reactor: Any, app: App, configuration: Configuration, manifest: IManifest, learned: Learned) -> IVersions | None:
+    """Where commits, or images, are looked up; None for an app that has neither."""
     if app.git is not None:
         return GitVersions(reactor, app.name, app.git)
     if app.image is None:

@@ -136,6 +136,26 @@ class UnknownVersion(Refusal):
 
 
 @define(auto_exc=True)
+class NotProvisioned(UnknownVersion):
+    """``where`` is what the name was looked for in."""
+
+    type, title = "not-provisioned", "Nobody has this"
+    where: str = "the manifest"
+
+    def __str__(self) -> str:
+        return f"{self.key} has not been provisioned, or not any more. Check the name, or have it provisioned."
+
+
+@define(auto_exc=True)
+class ManifestUnavailable(Refusal):
+    status, type, title = 503, "manifest-unavailable", "The gateway cannot look up who may have this"
+    why: str
+
+    def __str__(self) -> str:
+        return f"The manifest cannot be used: {self.why}. Ask again in a moment; the gateway's log says more."
+
+
+@define(auto_exc=True)
 class RegistryUnavailable(Refusal):
     """503 when it does not answer, 502 when it answers nonsense or refuses our credentials. Never 404."""
 

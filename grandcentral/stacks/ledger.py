@@ -11,7 +11,7 @@ from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
 
 from .. import events
-from ..core import launching
+from ..core import launching, provisions
 from ..core.idleness import HOLDING
 from ..core.keys import Key
 from ..core.model import App, StackSnapshot, Usage
@@ -61,7 +61,8 @@ class Ledger:
         if self._knows(app.name) or self._allowed.get(app.name, (None, 0))[0] is app:
             return
         try:
-            spec = launching.launch(app, stack.key, stack.generation, stack.version, *stack.address, token="").spec
+            given = provisions.SAMPLE if app.provisioned else launching.NOTHING
+            spec = launching.launch(app, stack.key, stack.generation, stack.version, *stack.address, "", given).spec
         except Invalid:  # as its start will say
             return
         self._allowed[app.name] = app, declared(spec) or GUESS

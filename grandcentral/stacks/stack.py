@@ -17,7 +17,7 @@ A long module, because it has one short method for each effect of the table.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from math import inf
 from typing import Protocol
 
@@ -79,6 +79,7 @@ class House(Protocol):
     counters: StackCounters
     token: Callable[[Key], str]
 
+    async def given(self, key: Key) -> Mapping[str, str]: ...
     def ask_slot(self, stack: Stack) -> None: ...
     def leave_queue(self, stack: Stack) -> None: ...
     def slot_freed(self) -> None: ...
@@ -315,7 +316,7 @@ class Stack:
         if self.version.same(self._made_of):
             self.books.depth = "stopped"
             try:
-                endpoint = await self._backend.restart(self._launch(), self.books.note)
+                endpoint = await self._backend.restart(await self._launch(), self.books.note)
             except NothingKept as gone:
                 self._log.info(events.NOTHING_KEPT, key=self.key, why=str(gone))
             else:
@@ -329,14 +330,17 @@ class Stack:
         self.generation += 1
         self._house.counters.retire(self.ticket)
         self.ticket, self._made_of, self._worth_keeping = None, self.version, False
-        return await self._backend.launch(self._launch(), self.books.note)
+        return await self._backend.launch(await self._launch(), self.books.note)
 
-    def _launch(self) -> Launch:
+    async def _launch(self) -> Launch:
         try:
+            given = await self._house.given(self.key) if self.app.provisioned else launching.NOTHING
             token = self._house.token(self.key)
-            return launching.launch(self.app, self.key, self.generation, self.version, *self.address, token)
+            return launching.launch(self.app, self.key, self.generation, self.version, *self.address, token, given)
         except Invalid as invalid:
             raise EngineRefused(f"The template cannot be used with this version: {invalid}") from None
+        except Refusal as refusal:
+            raise EngineRefused(str(refusal)) from None
 
     def _do_halt(self) -> None:
         if self.ticket is not None:  # a worker that an earlier gateway has left may know the way though our door never opened

@@ -48,6 +48,7 @@ from ..errors import (
     TooManyWaiting,
 )
 from ..interfaces import IBackend, IMachine, IManifest, IProber, ISharedStacks, IStackControl, IVersions
+from . import provisioned
 from .adoption import Adoption
 from .books import Books
 from .incidents import log_mishap, log_unwritten
@@ -552,6 +553,10 @@ class StackTable:
 
     def drained(self, ticket: Ticket) -> Deferred[bool]:
         return self.on_drain(ticket)
+
+    async def given(self, key: Key) -> Mapping[str, str]:
+        """What its provision gives to a stack. Raises NotProvisioned: a start that was let in before the row went ends here."""
+        return (await provisioned.find(self._manifest, key, self._wall())).variables
 
     def known(self, backend: str) -> Deferred[None]:
         return self._surveys.known(backend)

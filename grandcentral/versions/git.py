@@ -70,6 +70,8 @@ class GitVersions:
         self._absent.forget_where(lambda other: other.startswith(name) or name.startswith(other))
 
     async def _head(self, branch: str) -> Version:
+        if branch == git.HEAD:
+            return await self._checked_out()
         # Not `rev-parse BRANCH`, for which a tag or a commit may be called like it; a pattern may match more than it says.
         name = f"refs/heads/{branch}"
         listed = await self._git("for-each-ref", "--format=%(objectname) %(refname)", name)
@@ -78,6 +80,14 @@ class GitVersions:
             if reference == name:
                 return await self.resolve(commit)
         raise self._unknown(branch)
+
+    async def _checked_out(self) -> Version:
+        # Not `rev-parse HEAD`, which calls a repository without commits a broken one.
+        said = await self._git("cat-file", "--batch-check=%(objectname) %(objecttype)", stdin=f"{git.HEAD}\n")
+        commit, _, kind = said.strip().partition(" ")
+        if kind != "commit":
+            raise self._unknown(git.HEAD)
+        return await self.resolve(commit)
 
     async def _look(self, name: str) -> Version:
         if len(self._looks) > LOOKS:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from attrs import define, field
@@ -10,7 +11,7 @@ from twisted.internet.task import Clock
 from zope.interface import implementer
 
 from grandcentral.backends.memory import MemoryBackend, MemoryEngine
-from grandcentral.core.keys import GIT_HASH, Key
+from grandcentral.core.keys import GIT_HASH, NAME, Key
 from grandcentral.core.model import App, Endpoint, Hook, IdlePolicy, Limits, ReadyPolicy, Service, StackSpec, Version
 from grandcentral.core.problems import Invalid
 from grandcentral.core.tickets import Ticket
@@ -21,6 +22,7 @@ from grandcentral.manifests.memory import MemoryManifest
 from grandcentral.stacks.janitor import Janitor
 from grandcentral.stacks.table import StackTable
 from grandcentral.versions.memory import MemoryVersions
+from grandcentral.versions.provisioned import ProvisionedVersions
 
 LIMITS = Limits(max_stacks=3, min_uptime=5.0, start_timeout=60.0, queue_timeout=20.0)
 IDLE = IdlePolicy(stop=600.0, remove=0.0)  # nothing is kept of what is stopped
@@ -33,8 +35,10 @@ class FixedTemplate:
 
     spec: StackSpec = ONE_SERVICE
     invalid: Invalid | None = None
+    given: list[Mapping[str, str]] = field(factory=list)  # the variables of each time
 
-    def render(self, variables: object) -> StackSpec:
+    def render(self, variables: Mapping[str, str]) -> StackSpec:
+        self.given.append(variables)
         if self.invalid is not None:
             raise self.invalid
         return self.spec
@@ -61,6 +65,7 @@ class World:
     idle: IdlePolicy = IDLE
     spec: StackSpec = ONE_SERVICE
     before_stop: tuple[Hook, ...] = ()
+    provisioned: bool = False  # the names are those of rows of the manifest
     engine: MemoryEngine = field(factory=MemoryEngine)
     clock: Clock = field(factory=Clock)
     manifest: MemoryManifest = field(factory=MemoryManifest)
@@ -85,14 +90,21 @@ class World:
 
     def boot(self) -> None:
         """A gateway as it is when just started; the engine, the manifest and the clock are those there were."""
-        app = App("app", "memory", version=GIT_HASH, template=self.template, idle=self.idle, before_stop=self.before_stop)
+        app = App(
+            *("app", "memory"),
+            version=NAME if self.provisioned else GIT_HASH,
+            template=self.template,
+            idle=self.idle,
+            before_stop=self.before_stop,
+            provisioned=self.provisioned,
+        )
         self.backend = MemoryBackend(self.clock, self.engine)
         self.table = StackTable(
             clock=self.clock,
-            wall=lambda: self.clock.seconds() + self.wall_offset,
+            wall=self.wall,
             apps={"app": app},
             backends={"memory": self.backend},
-            versions={"app": self.versions},
+            versions={"app": ProvisionedVersions("app", self.manifest, self.wall) if self.provisioned else self.versions},
             prober=self.prober,
             manifest=self.manifest,
             machine=self.machine,
@@ -101,7 +113,10 @@ class World:
             limits=self.limits,
         )
         self.table.on_drain = self.drain
-        self.janitor = Janitor(self.clock, lambda: self.clock.seconds() + self.wall_offset, self.table)
+        self.janitor = Janitor(self.clock, self.wall, self.table)
+
+    def wall(self) -> float:
+        return self.clock.seconds() + self.wall_offset
 
     def open(self) -> None:
         opened = Deferred.fromCoroutine(self.table.open())

@@ -308,3 +308,22 @@ async def test_the_head_is_the_branchs_and_no_tags(repository: Repository) -> No
     repository.git("tag", "main", other)
     repository.git("update-ref", "refs/heads/main", name)
     assert (await repository.versions.head("main")).commit == name
+
+
+# -- what is checked out ------------------------------------------------------------------------------------------------
+
+
+@pytest_twisted.ensureDeferred
+async def test_the_head_of_a_repository_is_what_is_checked_out(tmp_path: Path) -> None:
+    repository = Repository(tmp_path / "r")
+    for _ in range(2):
+        name = repository.commit()
+        assert (await repository.versions.head(git.HEAD)).name == name
+    repository.git("checkout", "-q", "--detach", "HEAD~1")
+    assert (await repository.versions.head(git.HEAD)).name == repository.git("rev-parse", "HEAD") != name
+
+
+@pytest_twisted.ensureDeferred
+async def test_a_repository_without_commits_has_no_head(tmp_path: Path) -> None:
+    with pytest.raises(UnknownVersion):
+        await Repository(tmp_path / "r").versions.head(git.HEAD)
