@@ -14,7 +14,7 @@ from typing import Any
 
 from attrs import evolve
 from twisted.application.service import IService, Service
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.endpoints import serverFromString
 from twisted.internet.error import CannotListenError, ReactorNotRunning
 from twisted.internet.interfaces import IListeningPort, IProtocolFactory
@@ -163,6 +163,8 @@ class Gateway(Service):
         assert parts is not None
         await parts.manifest.open()
         await parts.table.open()
+        if not self.running:  # we were told to end, and the table goes on opening when it is cancelled in its last step
+            raise CancelledError
         parts.machine.disks = await parts.backends.disks()
         if parts.workers is not None:
             self._listen_for_workers(parts.workers)
@@ -190,10 +192,13 @@ class Gateway(Service):
         self._ports.append(port)
 
     def _could_not_open(self, failure: Failure) -> None:
-        self._log.failure(events.GATEWAY_CANNOT_OPEN, failure=failure, why=failure.getErrorMessage())
+        closing = failure.check(CancelledError)  # before it was open
+        if not closing:
+            self._log.failure(events.GATEWAY_CANNOT_OPEN, failure=failure, why=failure.getErrorMessage())
         self.opened.errback(failure)
         self.opened.addErrback(lambda _: None)  # logged above; whoever waits for it has added his own before
-        self._reactor.callLater(0, self._reactor.stop)
+        if not closing:
+            self._reactor.callLater(0, self._reactor.stop)
 
     def _hear_signals(self, read_again: Callable[[], Configuration]) -> None:
         """To be told to end is no failure: the exit status is 0, where the reactor's own handlers would have us die of it."""
@@ -245,6 +250,8 @@ class Gateway(Service):
             return
         self._systemd.stopping()
         lines = self._ports[-1:] if parts.workers is not None and self.opened.called else []  # needed until workers have ended
+        if self._opening is not None:
+            self._opening.cancel()
         steps: list[Callable[[], object]] = [port.stopListening for port in self._ports if port not in lines]
         steps += [parts.janitor.stop, parts.warmth.stop, parts.prewarming.stop]
         if parts.frontend is not None:

@@ -9,14 +9,14 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from attrs import define, field
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.interfaces import IReactorTime
 from twisted.python.failure import Failure
 
 from ..core.keys import Key
 from ..core.model import Version
 from ..core.tickets import Ticket
-from ..errors import BackendUnavailable, EngineUnavailable, Refusal, ShuttingDown, StartFailed
+from ..errors import BackendUnavailable, EngineUnavailable, Refusal, RegistryUnavailable, ShuttingDown, StartFailed
 from .incidents import as_mishap, log_bug
 from .waiters import Waiters
 
@@ -72,6 +72,8 @@ class LookUps:
             look_up.waiters.fail(refusal)
         except EngineUnavailable as away:
             look_up.waiters.fail(BackendUnavailable(away.why, retry_after=5))
+        except CancelledError:  # whoever was asked is let go of: we close, or go on with another configuration
+            look_up.waiters.fail(RegistryUnavailable("The configuration has changed meanwhile: ask again.", retry_after=1))
         except Exception:
             look_up.waiters.fail(StartFailed(key, as_mishap(Failure()), retry_after=5))
         else:

@@ -11,6 +11,7 @@ from twisted.internet.defer import Deferred
 from twisted.internet.task import Clock
 
 from grandcentral.backends.docker import stream as stream_module
+from grandcentral.backends.docker.lines import Lines
 from grandcentral.backends.docker.stream import LATEST, Events
 from grandcentral.errors import EngineUnavailable
 
@@ -37,7 +38,7 @@ class Engine:
         self.asked = 0
         self.away = True
 
-    def __call__(self, base_url: str, timeout: int) -> Engine:
+    def __call__(self, base_url: str, timeout: int, lines: Lines) -> Engine:
         self.asked += 1
         if self.away:
             raise ConnectionRefusedError(111, "Connection refused")

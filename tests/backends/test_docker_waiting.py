@@ -14,6 +14,7 @@ from twisted.internet.task import Clock
 
 from grandcentral.backends.docker import calls as calls_module
 from grandcentral.backends.docker.calls import PULL, Calls
+from grandcentral.backends.docker.lines import Lines
 from grandcentral.backends.docker.phases import Phases
 from grandcentral.backends.docker.waiting import Fact, sleep, together
 from grandcentral.core.model import Progress
@@ -23,7 +24,7 @@ from grandcentral.errors import EngineUnavailable
 class NoEngine:
     """A client of an engine that nobody asks anything."""
 
-    def __init__(self, base_url: str, timeout: int, version: str) -> None:
+    def __init__(self, base_url: str, timeout: int, lines: Lines, version: str) -> None:
         self.asked = version == "auto"
         self.api_version = "1.41"
 

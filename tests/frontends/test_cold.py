@@ -302,3 +302,26 @@ def test_the_host_header_names_the_key() -> None:
     gateway.stacks.wake()
     assert list(gateway.stacks.ready) == [KEY]
     client.finish()
+
+
+# -- the gateway ends ----------------------------------------------------------------------------------------------------
+
+
+def test_a_start_that_comes_about_in_a_moment_is_still_waited_for_when_the_gateway_ends() -> None:
+    gateway, client = held()
+    gateway.front.stop()
+    gateway.wait(0.4)
+    assert client.received == b""
+    gateway.stacks.wake()
+    gateway.origin[0].send(OK)
+    assert (client.answer().body, client.answer()["connection"]) == (b"ok", b"close")
+
+
+def test_who_waits_for_a_start_when_the_gateway_ends_is_told_to_ask_again() -> None:
+    gateway, client = held()
+    gateway.front.stop()
+    gateway.wait(0.6)
+    answer = client.answer()
+    assert (answer.status, answer["retry-after"], answer["connection"]) == (503, b"5", b"close")
+    assert json.loads(answer.body)["type"].endswith("/shutting-down")
+    assert gateway.stacks.cancelled == 1

@@ -65,6 +65,15 @@ def test_a_service_that_comes_back_at_another_address_is_reached_there_and_nobod
             client.remove_container(container, force=True)
 
 
+STUCK = """
+[apps.stuck]
+host = "{{version}}.stuck.localhost"
+version = "git-hash"
+image = "127.0.0.1:{port}/stuck:{{version}}"
+serves = "web:80"
+"""
+
+
 @pytest.fixture
 def stalled() -> Iterator[int]:
     """The port of a registry that knows every tag, and never sends what it is asked for."""
@@ -109,11 +118,7 @@ def _received(connection: socket.socket) -> bytes:
 @pytest.mark.failure(17)
 def test_a_pull_that_takes_for_ever_keeps_nobody_else_waiting(serve: Serve, versions: list[str], stalled: int) -> None:
     """Many of them at once, more than pulls there may be at a time."""
-    other = (
-        '[apps.stuck]\nhost = "{version}.stuck.localhost"\nversion = "git-hash"\n'
-        f'image = "127.0.0.1:{stalled}/stuck:{{version}}"\nserves = "web:80"\n'
-    )
-    site: Site = serve(more=other)
+    site: Site = serve(more=STUCK.format(port=stalled))
     cold: list[float] = []
 
     async def both() -> None:
@@ -133,3 +138,25 @@ def test_a_pull_that_takes_for_ever_keeps_nobody_else_waiting(serve: Serve, vers
     asyncio.run(both())
     assert max(cold) < 10
     site.running.kill()  # its connections to the engine end, and with them the pulls
+
+
+def test_a_pull_that_takes_for_ever_keeps_no_gateway_from_ending_and_nothing_is_lost_by_that(
+    serve: Serve, versions: list[str], stalled: int
+) -> None:
+    site: Site = serve(more=STUCK.format(port=stalled))
+    host = site.host(versions[0])
+    assert site.running.get(host).status == 200
+    before = {one["Id"]: one["State"] for one in site.containers.all()}
+
+    async def ended_meanwhile() -> tuple[float, int]:
+        stuck = asyncio.create_task(site.running.request("c000001.stuck.localhost"))
+        await asyncio.sleep(1)  # so that it is under way
+        began = time.monotonic()
+        assert await asyncio.to_thread(site.running.stop) == 0
+        return time.monotonic() - began, (await stuck).status
+
+    took, status = asyncio.run(ended_meanwhile())
+    assert (took < 2, status) == (True, 503), took
+    site.running.start()
+    assert site.running.get(host).body == versions[0].encode()
+    assert {one["Id"]: one["State"] for one in site.containers.all()} == before

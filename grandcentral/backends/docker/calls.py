@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
+from functools import partial
 from typing import Any, Generic, TypeVar
 
 from attrs import frozen
@@ -15,6 +16,7 @@ from twisted.python.threadpool import ThreadPool
 
 from ...errors import EngineUnavailable
 from .client import Client
+from .lines import Lines
 from .translate import translated
 from .waiting import Fact, Reactor
 
@@ -39,6 +41,15 @@ ACCOUNT = Lane("account", 4, 15)  # what containers use, asked of all of them at
 
 LANES = (QUICK, LIFECYCLE, STOP, PULL, HOOK, ACCOUNT)
 
+GRACE = 0.5  # seconds that calls under way have to end when we close, before their connections are cut
+LAST = 0.3  # and after that, before their threads are left behind: one may still be connecting, which nothing ends
+
+
+class Threads(ThreadPool):
+    """Threads that do not keep the process from ending."""
+
+    threadFactory = staticmethod(partial(threading.Thread, daemon=True))  # type: ignore[assignment]
+
 
 class Calls:
     """Use: ``await calls.quick(lambda client: client.inspect_container(id))``. Fails with Mishaps.
@@ -50,9 +61,10 @@ class Calls:
     def __init__(self, reactor: Reactor, base_url: str) -> None:
         self._reactor = reactor
         self._base_url = base_url
-        self._pools = {lane: ThreadPool(0, lane.threads, f"docker {lane.name}") for lane in LANES}
+        self._pools = {lane: Threads(0, lane.threads, f"docker {lane.name}") for lane in LANES}
         self._clients: dict[Lane, threading.local] = {lane: threading.local() for lane in self._pools}
         self._opened: list[Client] = []
+        self._lines = Lines()
         self._version = "auto"  # then what the engine speaks
         self._open = False
         self._under_way = 0
@@ -64,12 +76,17 @@ class Calls:
         self._open = True
 
     async def stop(self) -> None:
-        """Take no more calls, wait for those under way, end the threads."""
+        """Take no more calls, end the threads. Calls under way have GRACE seconds; then they fail, whatever the engine makes of
+        them. What it made is found by the next gateway, as after a crash."""
         was_open, self._open = self._open, False
         if self._under_way:
+            late = self._reactor.callLater(GRACE, self._lines.cut), self._reactor.callLater(GRACE + LAST, self._idle.come, None)
             await self._idle.wait()
-        if was_open:
-            for pool in self._pools.values():
+            for timer in late:
+                if timer.active():
+                    timer.cancel()
+        for pool in self._pools.values() if was_open else ():
+            if not (self._under_way and pool.working):
                 pool.stop()  # joins its threads: they are idle, or will be as soon as they have looked
         while self._opened:
             self._opened.pop().close()
@@ -129,7 +146,7 @@ class Calls:
         here: Any = self._clients[lane]
         try:
             if not hasattr(here, "client"):
-                here.client = Client(self._base_url, lane.timeout, self._version)
+                here.client = Client(self._base_url, lane.timeout, self._lines, self._version)
                 self._version = here.client.api_version
                 self._opened.append(here.client)
             return call(here.client)

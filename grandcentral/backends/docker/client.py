@@ -11,6 +11,7 @@ from docker.auth import encode_header, get_config_header
 from docker.utils import convert_filters
 
 from ...core.references import Reference
+from .lines import Lines
 
 SILENCE = 300  # seconds without a word after which a pull that has begun has failed
 
@@ -55,13 +56,19 @@ class Client(APIClient):
     _stream_helper: Any
     _get_raw_response_socket: Any
 
-    def __init__(self, base_url: str, timeout: int, version: str = "auto") -> None:
+    def __init__(self, base_url: str, timeout: int, lines: Lines, version: str = "auto") -> None:
         """
         :param timeout: seconds that one answer may take.
+        :param lines: where what it connects is entered.
         :param version: of the API; none suits every engine. Otherwise the engine is asked, which takes it 10 ms; raises if it
             is away.
         """
+        self._lines = lines
         super().__init__(base_url=base_url, version=version, timeout=timeout)
+
+    def mount(self, prefix: Any, adapter: Any) -> None:
+        self._lines.watch(adapter)
+        super().mount(prefix, adapter)
 
     def happenings(self, filters: Mapping[str, list[str]], since: str | None) -> Stream[Said]:
         """The engine's events from now on, and those ``since`` (seconds.nanoseconds), without end."""

@@ -12,12 +12,14 @@ from twisted.internet.interfaces import IDelayedCall
 from ...errors import EngineUnavailable, Mishap
 from .client import Client, Said, Stream
 from .labels import filters
+from .lines import Lines
 from .translate import translated
 from .waiting import Reactor
 
 HEADERS_WITHIN = 15  # seconds for an engine that accepts the connection to begin its answer
 SOONEST = 0.1  # seconds between two attempts to connect at first, doubling to ...
 LATEST = 5.0
+LAST = 0.5  # seconds that the thread has to end when we close; one that cannot connect is left behind
 INTERESTING = {"type": ["container"], "event": ["start", "die", "destroy"]}  # every health check would be three exec_* events
 
 
@@ -45,6 +47,7 @@ class Events:
         self._retry: IDelayedCall | None = None
         self._waiting: list[Deferred[None]] = []
         self._closed: Deferred[None] | None = None
+        self._lines = Lines()
 
     def connected(self) -> Deferred[None]:
         """Fires with None when events come in, at once if they do; fails with EngineUnavailable if the attempt to connect,
@@ -65,15 +68,18 @@ class Events:
             self._stream.close()
 
     def close(self) -> Deferred[None]:
-        """Fires with None when the thread has ended."""
-        self._closed = Deferred()
+        """Fires with None when the thread has ended, or will not."""
+        closed = self._closed = Deferred()
         if self._retry is not None:
             self._retry.cancel()
             self._retry = None
-        self.reconnect()
+        self._lines.cut()
         if self._thread is None:
-            self._closed.callback(None)
-        return self._closed
+            closed.callback(None)
+        else:
+            late = self._reactor.callLater(LAST, closed.callback, None)
+            closed.addBoth(lambda _: late.cancel() if late.active() else None)
+        return closed
 
     def _connect(self) -> None:
         if self._retry is not None and self._retry.active():
@@ -86,7 +92,7 @@ class Events:
         """In the thread: until the stream ends, one way or another."""
         client = None
         try:
-            client = Client(self._base_url, HEADERS_WITHIN)
+            client = Client(self._base_url, HEADERS_WITHIN, self._lines)
             stream = client.happenings(self._filters, self._since)
             self._reactor.callFromThread(self._began, stream)
             for event in stream:
@@ -136,5 +142,5 @@ class Events:
                 self._down(why)
         for waiter in waiting:
             waiter.errback(why)
-        if self._closed is not None:
+        if self._closed is not None and not self._closed.called:
             self._closed.callback(None)

@@ -38,9 +38,11 @@ from .recorded import NoLog, RecordedExchange, Rejected, RequestLog
 from .settings import HttpSettings
 from .spool import Spools
 from .upstream import UpstreamConnection, UpstreamFactory
+from .waits import Start
 
 SWEEP = 1.0  # seconds
 LAST_CALL = 5.0  # seconds that an idle client has for one more request, when the frontend retires
+LAST_START = 0.5  # seconds that starts which somebody waits for have to come about, when the frontend stops
 
 
 class Router(Protocol):
@@ -101,7 +103,7 @@ class HttpFrontend:
         self._sweeping = LoopingCall(self._sweep)
         self._sweeping.clock = clock
         self._stopped: list[Deferred[None]] = []
-        self._grace: IDelayedCall | None = None
+        self._ending: tuple[IDelayedCall, ...] = ()
         self._tell_time()
 
     @property
@@ -127,13 +129,15 @@ class HttpFrontend:
 
     def stop(self) -> Deferred[None]:
         """Take no more requests. Fires with None when those in flight are answered and every connection is closed, or when
-        ``settings.grace`` seconds are over and the rest was cut off. Stop listening first."""
+        ``settings.grace`` seconds are over and the rest was cut off. Who waits for a start that does not come about within
+        LAST_START is refused: it is going to be given up. Stop listening first."""
         self.stopping = self.refusing = True
         now = self.seconds()
         for client in tuple(self.clients):
             client.stop(now)
         if self.clients:
-            self._grace = self._clock.callLater(self.settings.grace, self._cut_off)
+            later = self._clock.callLater
+            self._ending = later(LAST_START, self._refuse_held), later(self.settings.grace, self._cut_off)
         return self._when_empty()
 
     def _when_empty(self) -> Deferred[None]:
@@ -225,13 +229,19 @@ class HttpFrontend:
     def _tell_time(self) -> None:
         self.date = formatdate(self._wall(), usegmt=True).encode("ascii")
 
+    def _refuse_held(self) -> None:
+        for client in tuple(self.clients):
+            if client.exchange is not None and isinstance(client.exchange.wait, Start):
+                client.exchange.wait.closing()
+
     def _cut_off(self) -> None:
         for client in tuple(self.clients):
             client.abort()
 
     def _finish(self) -> None:
-        if self._grace is not None and self._grace.active():
-            self._grace.cancel()
+        for timer in self._ending:
+            if timer.active():
+                timer.cancel()
         if self._sweeping.running:
             self._sweeping.stop()
         self.pool.close()

@@ -18,7 +18,7 @@ from twisted.python.failure import Failure
 from ...core.serving import client_of
 from ...core.tickets import Ticket
 from ...core.timeline import server_timing
-from ...errors import Refusal, UpstreamFailed, UpstreamTimeout
+from ...errors import Refusal, ShuttingDown, UpstreamFailed, UpstreamTimeout
 from ...relay.pool import Gone, Opening
 from .answers import waiting
 from .upload import refuse_large
@@ -147,6 +147,10 @@ class Start(Wait[Ticket]):
         key = exchange.asked_for
         progress = exchange.front.stacks.progress(key)
         exchange.say(waiting(key, progress, exchange.audience(), exchange.instance, exchange.trace))
+
+    def closing(self) -> None:
+        """The frontend is to end, and its start may take minutes."""
+        self.exchange.refuse(ShuttingDown(retry_after=5))
 
 
 class Line(Wait[UpstreamConnection | Opening]):
