@@ -14,7 +14,7 @@ from typing import Any
 from attrs import evolve, frozen
 
 from ...core.model import HealthCheck, Service
-from ...core.readiness import pace
+from ...core.readiness import check_delay
 
 
 @frozen
@@ -32,7 +32,7 @@ def failed(check: HealthCheck, attempt: int, failures: int, running_for: float) 
     :param failures: how many in a row had failed before it, not counting those in the start period.
     :param running_for: seconds since the service started.
     """
-    after = pace(attempt).delay
+    after = check_delay(attempt)
     if running_for < check.start_period:
         return Verdict(check.start_interval or after, 0, False)
     patience = check.start_period + check.retries * check.interval

@@ -103,17 +103,7 @@ class Launching:
         name = service.name
         container = await self._parts.create(service)
         self._watch.containers[container] = name
-        check = await self._check_of(service)
-        await self._parts.connect(service, container)
-        for dependency in service.depends_on:
-            if dependency.service in needed(service, self._spec.services):
-                await self._met[dependency.service, dependency.condition].wait()
-        with self._phases.during("create", name):
-            if name == self._spec.serves:
-                self._endpoint = await self._started_at(name, container)
-            else:
-                await self._calls.lifecycle(partial(verbs.start, container=container))
-        self._met[name, Condition.STARTED].come(None)
+        check, _ = await together(self._check_of(service), self._start(service, container))
         if name in self._exits:
             with self._phases.during("loader", name):
                 status = await self._exits[name].wait()
@@ -124,6 +114,20 @@ class Launching:
             with self._phases.during("health", name):
                 await self._until_healthy(name, container, check)
             self._met[name, Condition.HEALTHY].come(None)
+
+    async def _start(self, service: Service, container: str) -> None:
+        """As soon as all that it waits for is there."""
+        name = service.name
+        await self._parts.connect(service, container)
+        for dependency in service.depends_on:
+            if dependency.service in needed(service, self._spec.services):
+                await self._met[dependency.service, dependency.condition].wait()
+        with self._phases.during("create", name):
+            if name == self._spec.serves:
+                self._endpoint = await self._started_at(name, container)
+            else:
+                await self._calls.lifecycle(partial(verbs.start, container=container))
+        self._met[name, Condition.STARTED].come(None)
 
     async def _started_at(self, service: str, container: str) -> Endpoint:
         """Start the service that answers; where it does."""

@@ -17,7 +17,7 @@ from ...core import procfile
 from ...core.model import Endpoint, Launch, Progress, Service, StackSpec
 from ...core.ordering import Disordered, waves
 from ...core.problems import Invalid
-from ...core.readiness import pace
+from ...core.readiness import check_delay
 from ...errors import EngineRefused, NothingKept, ServiceExited, ServiceUnhealthy
 from ...interfaces import Report
 from . import proc
@@ -138,7 +138,7 @@ class Launching:
                     return
             except TimeoutError:
                 pass  # as good as a failure
-            delay = pace(attempt).delay
+            delay = check_delay(attempt)
             if self.reactor.seconds() + delay > deadline:
                 why = f"{service.name} is not healthy: {' '.join(check.test)} kept failing."
                 raise ServiceUnhealthy(why, logs=self.stack.tails([service.name, name], LINES), service=service.name)
