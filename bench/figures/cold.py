@@ -10,7 +10,7 @@ from .. import docker, gateway
 from ..measured import Measured, Row, Table, percentile
 from ..options import Options
 
-STARTS = 30
+STARTS = 60
 
 
 def run(options: Options) -> Measured:

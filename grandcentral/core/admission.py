@@ -15,7 +15,7 @@ from attrs import frozen
 from .idleness import LEAVING, last_use, may_sleep
 from .keys import Key
 from .lifecycle import State
-from .model import Limits, StackSnapshot, Version
+from .model import Limits, StackUse, Version
 from .pressure import Accounts, fewest
 
 _SETTLED = frozenset({State.READY.value, State.PAUSED.value})
@@ -63,7 +63,7 @@ RECHECK = 0.25  # seconds
 
 def slot(
     now: float,
-    holders: Sequence[StackSnapshot],
+    holders: Sequence[StackUse],
     queue: Sequence[Newcomer],
     limits: Limits,
     accounts: Accounts | None = None,
@@ -109,7 +109,7 @@ def slot(
 
 
 def _memory(
-    holders: Sequence[StackSnapshot], queue: Sequence[Newcomer], limits: Limits, accounts: Accounts | None
+    holders: Sequence[StackUse], queue: Sequence[Newcomer], limits: Limits, accounts: Accounts | None
 ) -> tuple[list[int], int]:
     """What is lacking for each of the queue and those before it, and what of that is about to be freed."""
     if accounts is None or not holders:
@@ -118,14 +118,14 @@ def _memory(
     return [lacking + needed for needed in accumulate(accounts.need(one.app) for one in queue)], accounts.leaving(holders)
 
 
-def _nothing(stack: StackSnapshot) -> int:
+def _nothing(stack: StackUse) -> int:
     return 0
 
 
 Branches = Mapping[tuple[str, str], float]
 
 
-def _newest(holders: Iterable[StackSnapshot], queue: Iterable[Newcomer]) -> Branches:
+def _newest(holders: Iterable[StackUse], queue: Iterable[Newcomer]) -> Branches:
     """When the newest of each app's branches was built, of those that run or are asked for."""
     newest: dict[tuple[str, str], float] = {}
     for app, version in chain(((h.key.app, h.version) for h in holders), ((one.app, one.version) for one in queue)):

@@ -5,14 +5,14 @@ Sleep has depths: paused, stopped, removed. Each is reached after so many idle s
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Mapping
 from operator import itemgetter
 
 from attrs import evolve, frozen
 
 from .keys import Key
 from .lifecycle import State
-from .model import IdlePolicy, Limits, StackSnapshot
+from .model import IdlePolicy, Limits, StackUse
 
 
 @frozen
@@ -58,7 +58,7 @@ AFTER_HOURS = 300.0  # idle seconds after which a stack is stopped outside the o
 _SETTLED = frozenset({State.READY.value, State.PAUSED.value})
 
 
-def busy(now: float, stack: StackSnapshot, limits: Limits, max_age: float | None = None) -> bool:
+def busy(now: float, stack: StackUse, limits: Limits, max_age: float | None = None) -> bool:
     """Whether somebody uses it: requests in flight or held, or a stream that was not silent for too long.
 
     A stream is in flight too; past ``limits.max_stream_idle`` of silence streams are no longer counted as use, so that a
@@ -69,17 +69,17 @@ def busy(now: float, stack: StackSnapshot, limits: Limits, max_age: float | None
     return stack.streams > 0 and now - stack.last_byte < limits.max_stream_idle and not outlived(now, stack, max_age)
 
 
-def outlived(now: float, stack: StackSnapshot, max_age: float | None) -> bool:
+def outlived(now: float, stack: StackUse, max_age: float | None) -> bool:
     """Whether it has been up for longer than it should."""
     return max_age is not None and stack.ready_since is not None and now - stack.ready_since > max_age
 
 
-def may_sleep(now: float, stack: StackSnapshot, limits: Limits, max_age: float | None = None) -> bool:
+def may_sleep(now: float, stack: StackUse, limits: Limits, max_age: float | None = None) -> bool:
     """Whether it runs, or is paused, and nothing speaks for it: nobody uses it, no pin, and nobody asked to let it be."""
     return stack.state in _SETTLED and not stack.pinned and stack.keep_until <= now and not busy(now, stack, limits, max_age)
 
 
-def last_use(stack: StackSnapshot) -> float:
+def last_use(stack: StackUse) -> float:
     """When it was last of use to anybody, or became ready: the order in which stacks give way (monotonic seconds)."""
     return max(stack.last_used, stack.last_byte, stack.ready_since or 0.0)
 
@@ -89,7 +89,7 @@ def after_hours(policy: IdlePolicy) -> IdlePolicy:
     return evolve(policy, stop=min(s for s in (policy.pause, policy.stop, AFTER_HOURS) if s is not None))
 
 
-def plan(now: float, stacks: Iterable[StackSnapshot], policies: Mapping[str, IdlePolicy], limits: Limits) -> tuple[Step, ...]:
+def plan(now: float, stacks: Collection[StackUse], policies: Mapping[str, IdlePolicy], limits: Limits) -> tuple[Step, ...]:
     """What the janitor should do at ``now``, the least recently used first.
 
     Above ``limits.max_stacks`` (adopted by a gateway that has become smaller) the least recently used are stopped however
@@ -99,26 +99,24 @@ def plan(now: float, stacks: Iterable[StackSnapshot], policies: Mapping[str, Idl
     """
     held = 0
     steps: dict[Key, tuple[float, Step]] = {}
-    spare: list[StackSnapshot] = []  # could be stopped as well
     for stack in stacks:
         policy = policies.get(stack.key.app)
         if policy is None:
             continue
-        held += stack.state in HOLDING and stack.state not in LEAVING
         step = _due(now, stack, policy, limits)
         if step is not None:
             steps[stack.key] = last_use(stack), step
-        if isinstance(step, Stop):
-            held -= 1
-        elif may_sleep(now, stack, limits):
-            spare.append(stack)
-    over = max(0, held - limits.max_stacks)
-    spare.sort(key=lambda stack: (stack.warm, last_use(stack)))
-    steps.update({stack.key: (last_use(stack), Stop(stack.key, stack.generation, "room")) for stack in spare[:over]})
+        held += stack.state in HOLDING and stack.state not in LEAVING and not isinstance(step, Stop)
+    if held > limits.max_stacks:
+        going = {key for key, (_, step) in steps.items() if isinstance(step, Stop)}
+        spare = [one for one in stacks if one.key.app in policies and one.key not in going and may_sleep(now, one, limits)]
+        spare.sort(key=lambda stack: (stack.warm, last_use(stack)))
+        for stack in spare[: held - limits.max_stacks]:
+            steps[stack.key] = last_use(stack), Stop(stack.key, stack.generation, "room")
     return tuple(step for _, step in sorted(steps.values(), key=itemgetter(0)))
 
 
-def _due(now: float, stack: StackSnapshot, policy: IdlePolicy, limits: Limits) -> Step | None:
+def _due(now: float, stack: StackUse, policy: IdlePolicy, limits: Limits) -> Step | None:
     """What its own policy says of one stack. A warm one is paused where others are stopped, and never removed."""
     unused = now - last_use(stack)
     if stack.state == STOPPED:

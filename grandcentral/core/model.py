@@ -340,8 +340,11 @@ class Limits:
 
 
 @frozen
-class StackSnapshot:
-    """One stack at one instant: what admission, the janitor and the operator see. Times are monotonic seconds."""
+class StackUse:
+    """One stack at one instant: what admission and the janitor go by. Times are monotonic seconds.
+
+    Made for every stack at every look, so it has what they need and no more.
+    """
 
     key: Key
     state: str
@@ -356,10 +359,16 @@ class StackSnapshot:
     warm: bool = False  # kept started, and paused, by the app's ``warm`` list: never stopped for being idle
     keep_until: float = 0.0  # not put to sleep before: the application asked for that, or its before_stop failed
     requests: int = 0
+    version: Version | None = None
+
+
+@frozen
+class StackSnapshot(StackUse):
+    """One stack at one instant: what an operator sees."""
+
     bytes_in: int = 0
     bytes_out: int = 0
     endpoint: Endpoint | None = None
-    version: Version | None = None
     phases: Mapping[str, float] = field(factory=dict)  # seconds per phase of the last start
     failure: str | None = None
     progress: str = ""

@@ -12,13 +12,13 @@ from attrs import frozen
 
 from .idleness import HOLDING, LEAVING, STOPPED, Remove, Stop, last_use, may_sleep
 from .keys import Key
-from .model import Limits, StackSnapshot, StackSpec
+from .model import Limits, StackSpec, StackUse
 
 STALLED = 20.0  # per cent; above, the kernel spends so much time on finding memory that a stack gives way
 AMPLE = 0.25  # of all memory: with so much available, what stalls has come to a limit of its own
 REMOVED_AT_ONCE = 2  # stacks; then the disk is looked at again
 
-Frees = Callable[[StackSnapshot], int]
+Frees = Callable[[StackUse], int]
 
 
 @frozen
@@ -41,19 +41,19 @@ class Accounts:
     def need(self, app: str) -> int:
         return self.needs.get(app, 0)
 
-    def frees(self, stack: StackSnapshot) -> int:
+    def frees(self, stack: StackUse) -> int:
         """What there will be more when it has stopped. One that was not weighed yet is taken for one like the others."""
         return self.usage.get(stack.key, self.need(stack.key.app))
 
-    def room(self, stack: StackSnapshot) -> int:
+    def room(self, stack: StackUse) -> int:
         """What there will be more for a start: what it takes, and what it may still take."""
         return max(self.frees(stack), self.need(stack.key.app))
 
-    def leaving(self, holders: Iterable[StackSnapshot]) -> int:
+    def leaving(self, holders: Iterable[StackUse]) -> int:
         """What there will be more when those have stopped that are about to."""
         return sum(self.frees(stack) for stack in holders if stack.state in LEAVING)
 
-    def lacking(self, holders: Iterable[StackSnapshot], limits: Limits) -> int:
+    def lacking(self, holders: Iterable[StackUse], limits: Limits) -> int:
         """What is missing when those that hold a slot have taken what they need; below 0: what is left for others."""
         staying = (stack for stack in holders if stack.state not in LEAVING)
         growth = sum(max(0, self.need(stack.key.app) - self.usage.get(stack.key, 0)) for stack in staying)
@@ -65,12 +65,12 @@ def declared(spec: StackSpec) -> int:
     return sum(service.memory or 0 for service in spec.services)
 
 
-def fewest(stacks: Sequence[StackSnapshot], lacking: int, frees: Frees) -> list[StackSnapshot]:
+def fewest(stacks: Sequence[StackUse], lacking: int, frees: Frees) -> list[StackUse]:
     """The first of ``stacks`` that free so much together, less those of them that are not needed for it.
 
     All that free anything, if that is not enough.
     """
-    taken: list[StackSnapshot] = []
+    taken: list[StackUse] = []
     for stack in stacks:
         if lacking <= 0:
             break
@@ -84,7 +84,7 @@ def fewest(stacks: Sequence[StackSnapshot], lacking: int, frees: Frees) -> list[
     return taken
 
 
-def relieve(now: float, stacks: Iterable[StackSnapshot], accounts: Accounts, limits: Limits) -> tuple[Stop, ...]:
+def relieve(now: float, stacks: Iterable[StackUse], accounts: Accounts, limits: Limits) -> tuple[Stop, ...]:
     """Which idle stacks to stop because memory is short, before the kernel chooses: no more of them than it takes.
 
     In the order of how long they are idle, what they free and how long they have been up; warm ones last. Here even those
@@ -109,7 +109,7 @@ def stalls(memory: Memory) -> bool:
     return memory.stalled > STALLED and memory.available < AMPLE * memory.total
 
 
-def discard(stacks: Collection[StackSnapshot]) -> tuple[Remove, ...]:
+def discard(stacks: Collection[StackUse]) -> tuple[Remove, ...]:
     """Which stopped stacks to remove because a disk is full: the least recently used, few at once; none pinned or warm."""
     stopped = [stack for stack in stacks if stack.state == STOPPED and not (stack.pinned or stack.warm)]
     stopped.sort(key=last_use)

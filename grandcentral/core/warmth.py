@@ -9,7 +9,7 @@ from attrs import frozen
 from .idleness import STOPPED, Pause, Stop, may_sleep
 from .keys import Key
 from .lifecycle import State
-from .model import Limits, StackSnapshot, Version
+from .model import Limits, StackUse, Version
 
 
 @frozen
@@ -22,7 +22,7 @@ class Start:
 Step = Start | Pause | Stop
 
 
-def plan(now: float, stacks: Iterable[StackSnapshot], wanted: Mapping[Key, Version], limits: Limits) -> tuple[Step, ...]:
+def plan(now: float, stacks: Iterable[StackUse], wanted: Mapping[Key, Version], limits: Limits) -> tuple[Step, ...]:
     """What there is to do at ``now`` for each of ``wanted``; nothing for those that are about to change by themselves.
 
     One that was started and has not been asked for since is paused at once. One whose tag has moved to another image is

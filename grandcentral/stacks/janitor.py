@@ -70,7 +70,7 @@ class Janitor:
     def work(self) -> Deferred[None]:
         """One round. Fires when last uses are written down."""
         self._table.tidy()
-        for step in plan(self._clock.seconds(), self._table.snapshot(), self._policies(), self._table.limits):
+        for step in plan(self._clock.seconds(), self._table.uses(), self._policies(), self._table.limits):
             event = events.STACK_OLD if step.why == "age" else events.STACK_IDLE
             self._log.info(event, key=step.key, step=type(step).__name__.lower())
             self._take(step)
@@ -119,7 +119,7 @@ class Janitor:
         if accounts.memory.available >= limits.memory_min_free and not stalls(accounts.memory):
             return ()
         policies = self._policies()
-        return relieve(now, (stack for stack in self._table.snapshot() if stack.key.app in policies), accounts, limits)
+        return relieve(now, (stack for stack in self._table.uses() if stack.key.app in policies), accounts, limits)
 
     # -- disks ----------------------------------------------------------------------------------------------------------
 
@@ -132,7 +132,7 @@ class Janitor:
             return
         freed = await self._table.reclaim()
         self._log.warn(events.DISK_SHORT, freed=freed)
-        for step in discard(self._table.snapshot()) if self._open and self._disk_short() else ():
+        for step in discard(self._table.uses()) if self._open and self._disk_short() else ():
             self._log.warn(events.DISK_SHORT_REMOVES, key=step.key)
             self._take(step)
 

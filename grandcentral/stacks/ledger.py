@@ -14,7 +14,7 @@ from .. import events
 from ..core import launching, provisions
 from ..core.idleness import HOLDING
 from ..core.keys import Key
-from ..core.model import App, StackSnapshot, Usage
+from ..core.model import App, StackUse, Usage
 from ..core.pressure import Accounts, declared
 from ..core.problems import Invalid
 from ..errors import Mishap
@@ -37,7 +37,7 @@ class Ledger:
     _clock: IReactorTime
     _machine: IMachine
     _backends: Mapping[str, IBackend]
-    _snapshot: Callable[[], Iterable[StackSnapshot]]
+    _snapshot: Callable[[], Iterable[StackUse]]
     _usage: dict[Key, int] = field(factory=dict, init=False)  # of stacks that hold a slot
     _seen: dict[str, int] = field(factory=dict, init=False)  # by app: the most that a stack was seen to take
     _times: Counter[str] = field(factory=Counter, init=False)  # by app: how often one was weighed that was ready
@@ -90,7 +90,7 @@ class Ledger:
                 said = found.get(stack.key)
                 self._enter(stack, usage.get(stack.key) if said is None else said.memory)
 
-    def _enter(self, stack: StackSnapshot, memory: int | None) -> None:
+    def _enter(self, stack: StackUse, memory: int | None) -> None:
         app = stack.key.app
         if memory is not None:
             self._usage[stack.key] = memory

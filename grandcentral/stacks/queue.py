@@ -13,7 +13,7 @@ from .. import events
 from ..core.admission import RECHECK, EvictFirst, Grant, Newcomer, Refuse, Wait, slot
 from ..core.keys import Key
 from ..core.lifecycle import Event
-from ..core.model import Limits, StackSnapshot
+from ..core.model import Limits, StackUse
 from ..errors import AtCapacity
 from .ledger import Ledger
 from .stack import Stack
@@ -26,7 +26,7 @@ class SlotQueue:
     _clock: IReactorTime
     limits: Limits
     _taken: Callable[[], int]
-    _holders: Callable[[], list[StackSnapshot]]
+    _holders: Callable[[], list[StackUse]]
     _stop: Callable[[Key], bool]
     _ledger: Ledger
     _queue: dict[Stack, float] = field(factory=dict, init=False)  # ordered: stack -> until when it waits

@@ -21,7 +21,7 @@ from collections.abc import Callable, Mapping
 from math import inf
 from typing import Protocol
 
-from attrs import define, field
+from attrs import asdict, define, field
 from twisted.internet.defer import Deferred, succeed
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from twisted.internet.task import deferLater
@@ -30,10 +30,10 @@ from twisted.logger import Logger
 from .. import events
 from ..core import launching
 from ..core.counters import StackCounters
-from ..core.idleness import busy
+from ..core.idleness import STOPPED, busy
 from ..core.keys import Key
 from ..core.lifecycle import TRANSITIONS, Effect, Event, State, step
-from ..core.model import App, Endpoint, Found, Launch, Limits, LogTail, Progress, StackSnapshot, Version
+from ..core.model import App, Endpoint, Found, Launch, Limits, LogTail, Progress, StackSnapshot, StackUse, Version
 from ..core.problems import Invalid
 from ..core.readiness import pace
 from ..core.tickets import Ticket
@@ -241,31 +241,38 @@ class Stack:
         ticket = self.ticket or _NO_TICKET
         return max(ticket.last_used, ticket.last_byte, self.ready_since or 0.0)
 
+    def use(self) -> StackUse:
+        """Its use at this instant."""
+        ticket = self.ticket or _NO_TICKET
+        return StackUse(
+            self.key,
+            STOPPED if self.kept and self.state is State.COLD else self.state.value,
+            self.generation,
+            ticket.in_flight,
+            ticket.streams,
+            len(self.waiters),
+            ticket.last_used,
+            ticket.last_byte,
+            self.ready_since,
+            self.pinned,
+            self.warm,
+            max(ticket.keep_until, self._let_be_until),
+            ticket.requests,
+            self.version,
+        )
+
     def snapshot(self) -> StackSnapshot:
-        """The stack at this instant."""
+        """All there is to see of it at this instant."""
         ticket, books = self.ticket or _NO_TICKET, self.books
         return StackSnapshot(
-            key=self.key,
-            state="stopped" if self.kept and self.state is State.COLD else self.state.value,
-            generation=self.generation,
-            waiting=len(self.waiters),
-            ready_since=self.ready_since,
-            pinned=self.pinned,
-            warm=self.warm,
-            keep_until=max(ticket.keep_until, self._let_be_until),
-            version=self.version,
+            **asdict(self.use(), recurse=False),
+            bytes_in=ticket.bytes_in,
+            bytes_out=ticket.bytes_out,
+            endpoint=self.ticket.endpoint if self.ticket else None,
             phases=books.timeline.durations(self._clock.seconds()) if books.timeline else books.phases,
             failure=str(books.failure) if books.failure else None,
             failure_logs=books.failure.logs if books.failure else (),
             progress=str(books.timeline) if books.timeline else "",
-            endpoint=self.ticket.endpoint if self.ticket else None,
-            in_flight=ticket.in_flight,
-            streams=ticket.streams,
-            last_used=ticket.last_used,
-            last_byte=ticket.last_byte,
-            requests=ticket.requests,
-            bytes_in=ticket.bytes_in,
-            bytes_out=ticket.bytes_out,
         )
 
     def refusal(self) -> Refusal:
@@ -461,7 +468,7 @@ class Stack:
         why, used = self.why, self.used
         self.ticket.outlived = why == "age"
         max_age = self.app.idle.max_age if self.ticket.outlived else None
-        in_use = busy(self._clock.seconds(), self.snapshot(), self._house.limits, max_age)
+        in_use = busy(self._clock.seconds(), self.use(), self._house.limits, max_age)
         if in_use or not await self._house.drained(self.ticket) or (why == "idle" and self.used > used):
             return Event.DRAIN_REFUSED
         return Event.DRAINED

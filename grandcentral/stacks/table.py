@@ -28,7 +28,7 @@ from ..core.history import Start
 from ..core.idleness import busy
 from ..core.keys import GIT_HASH, Ambiguous, Key, misnamed, unify
 from ..core.lifecycle import Event, State
-from ..core.model import App, Limits, LogTail, StackSnapshot, Version
+from ..core.model import App, Limits, LogTail, StackSnapshot, StackUse, Version
 from ..core.rates import Rates, household
 from ..core.tickets import Ticket
 from ..errors import (
@@ -127,7 +127,7 @@ class StackTable:
         self.peek = self._doors.get
         self._room = Room(self.limits.max_held)
         self._rates = Rates(self.limits.starts_per_client)
-        self.ledger = Ledger(self._clock, self.machine, self._backends, self.snapshot)
+        self.ledger = Ledger(self._clock, self.machine, self._backends, self.uses)
         self._queue = SlotQueue(
             self._clock, self.limits, lambda: self.capacity()[0], self._holders, self._give_way, self.ledger
         )
@@ -426,6 +426,10 @@ class StackTable:
         if stack is not None and stack.version.digest == version.digest:
             stack.version = version
 
+    def uses(self) -> tuple[StackUse, ...]:
+        """What there is at this instant, as its use is judged; cheaper than ``snapshot``."""
+        return tuple(stack.use() for stack in self._stacks.values())
+
     # -- for the janitor ----------------------------------------------------------------------------------------------
 
     def choose(self, event: Event, key: Key, generation: int, why: str = "idle") -> None:
@@ -473,7 +477,7 @@ class StackTable:
                 stack.written = used
 
         uses = {
-            stack.key: wall if busy(now, stack.snapshot(), self.limits) else since + used for stack, used in due.items()
+            stack.key: wall if busy(now, stack.use(), self.limits) else since + used for stack, used in due.items()
         }
         return self._manifest.touch(uses).addCallback(written).addErrback(log_unwritten, "the gateway")
 
@@ -625,8 +629,8 @@ class StackTable:
         self.counters.started(start.depth, start.failure, self._wall() - start.began, start.phases)
         self._manifest.record_start(start).addErrback(log_unwritten, start.key.app)
 
-    def _holders(self) -> list[StackSnapshot]:
-        return [stack.snapshot() for stack in self._stacks.values() if stack.holds_slot]
+    def _holders(self) -> list[StackUse]:
+        return [stack.use() for stack in self._stacks.values() if stack.holds_slot]
 
     def _give_way(self, key: Key) -> bool:
         """Whether it does: a worker that cannot be asked just now may be using it."""

@@ -81,7 +81,7 @@ class Warmth:
         while True:
             now = self._clock.seconds()
             starts: list[Key] = []
-            for step in plan(now, self._table.snapshot(), wanted, self._table.limits):
+            for step in plan(now, self._table.uses(), wanted, self._table.limits):
                 if isinstance(step, Start):
                     starts += [step.key] if step.key not in tried and self._rested(now, step.key, wanted[step.key]) else []
                 else:
@@ -134,7 +134,7 @@ class Warmth:
 
     def _leaving(self) -> bool:
         """Whether some stack is about to give its slot back."""
-        return any(stack.state in LEAVING for stack in self._table.snapshot())
+        return any(stack.state in LEAVING for stack in self._table.uses())
 
     def _tell(self, key: Key, why: str) -> None:
         """Log it, once for as long as it stays so; "" for no trouble any more."""

@@ -28,7 +28,7 @@ from zope.interface import implementer
 from .. import events
 from ..core.idleness import busy
 from ..core.keys import Key
-from ..core.model import Endpoint, Limits, StackSnapshot
+from ..core.model import Endpoint, Limits, StackUse
 from ..core.tickets import Ticket
 from ..errors import Mishap, Refusal, StartFailed, StartTimeout, TooManyStarts, TooManyWaiting
 from ..interfaces import IStacks
@@ -233,7 +233,7 @@ class RemoteStacks:
             return False
         self._close(ticket)
         last_byte = -inf if outlived else ticket.last_byte
-        use = StackSnapshot(key, "draining", in_flight=ticket.in_flight, streams=ticket.streams, last_byte=last_byte)
+        use = StackUse(key, "draining", in_flight=ticket.in_flight, streams=ticket.streams, last_byte=last_byte)
         now = self._clock.seconds()
         return busy(now, use, self._limits) or ticket.keep_until > now
 
