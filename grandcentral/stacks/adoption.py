@@ -17,41 +17,44 @@ from ..core.keys import Key
 from ..core.lifecycle import Event, State
 from ..core.model import App, Found, Version
 from ..errors import Mishap
+from .directory import Directory
 from .leftovers import Leftovers
+from .rested import Rested
 from .stack import Stack, Standing
+
+Standings = Mapping[Key, Standing | Rested | None]
 
 _AT_REST = (State.PROBING, State.REPROBING, State.READY, State.PAUSED)
 
 
 @define(eq=False)
 class Adoption:
-    """``stacks`` are those of the table, by canonical key; ``stack(key, version)`` gives one of them, made if need be."""
+    """``stack(key, version)`` gives a stack of the directory, made if need be; ``lost`` takes out one that is gone."""
 
     _clock: IReactorTime
     _wall: Callable[[], float]
-    _stacks: Mapping[Key, Stack]
+    _directory: Directory
     _stack: Callable[[Key, Version], Stack]
     _apps: Callable[[], Mapping[str, App]]
     leftovers: Leftovers
+    _lost: Callable[[Rested], None]
     last_used: dict[Key, float] = field(factory=dict, init=False)  # wall seconds, of stacks not yet adopted
     _log = Logger(namespace="grandcentral.stacks")
 
-    def standing(self, backend: str) -> dict[Key, Standing | None]:
+    def standing(self, backend: str) -> Standings:
         """What is to be given to ``reconcile`` with the outcome of a survey that begins now."""
-        return {stack.key: stack.standing for stack in self._stacks.values() if stack.app.backend == backend}
+        apps = self._apps()
+        standings: dict[Key, Standing | Rested | None] = {
+            stack.key: stack.standing for stack in self._directory.stacks.values() if stack.app.backend == backend
+        }
+        resting = self._directory.rested.items()
+        return standings | {key: one for key, one in resting if key.app in apps and apps[key.app].backend == backend}
 
-    def reconcile(self, backend: str, before: Mapping[Key, Standing | None], found: Iterable[Found]) -> None:
+    def reconcile(self, backend: str, before: Standings, found: Iterable[Found]) -> None:
         """Adopt what is whole, remove what is not, and notice what has gone."""
         there = {one.key: one for one in found}
         for key, standing in before.items():
-            stack, one = self._stacks.get(key), there.get(key)
-            if stack is None or standing is None or stack.standing != standing or stack.app.upstream is not None:
-                continue
-            if stack.kept and stack.state is State.COLD:
-                if one is None or not one.kept:
-                    stack.lost_what_was_kept()
-            elif stack.state in _AT_REST and (one is None or not one.whole or one.generation != stack.generation):
-                stack.handle(Event.VANISHED, Mishap("It was gone when the engine was asked."))
+            self._compare(key, standing, there.get(key))
         for key, one in there.items():
             if key in before or key in self.leftovers:
                 continue
@@ -67,3 +70,18 @@ class Adoption:
         """Monotonic seconds of the last use; never in the future, whatever the wall clock did meanwhile."""
         now = self._clock.seconds()
         return now - max(0.0, self._wall() - self.last_used.pop(key, self._wall()))
+
+    def _compare(self, key: Key, standing: Standing | Rested | None, one: Found | None) -> None:
+        """If it is as it was when the survey began, what was found is how it is."""
+        stack = self._directory.get(key)
+        if isinstance(stack, Rested):
+            if stack is standing and (one is None or not one.kept):
+                self._lost(stack)
+            return
+        if stack is None or standing is None or stack.standing != standing or stack.app.upstream is not None:
+            return
+        if stack.kept and stack.state is State.COLD:
+            if one is None or not one.kept:
+                stack.lost_what_was_kept()
+        elif stack.state in _AT_REST and (one is None or not one.whole or one.generation != stack.generation):
+            stack.handle(Event.VANISHED, Mishap("It was gone when the engine was asked."))

@@ -70,7 +70,10 @@ class Janitor:
     def work(self) -> Deferred[None]:
         """One round. Fires when last uses are written down."""
         self._table.tidy()
-        for step in plan(self._clock.seconds(), self._table.uses(), self._policies(), self._table.limits):
+        policies = self._policies()
+        removed_after = min((policy.remove for policy in policies.values() if policy.remove is not None), default=inf)
+        stacks = (*self._table.uses(), *self._table.resting(removed_after))
+        for step in plan(self._clock.seconds(), stacks, policies, self._table.limits):
             event = events.STACK_OLD if step.why == "age" else events.STACK_IDLE
             self._log.info(event, key=step.key, step=type(step).__name__.lower())
             self._take(step)
@@ -132,7 +135,7 @@ class Janitor:
             return
         freed = await self._table.reclaim()
         self._log.warn(events.DISK_SHORT, freed=freed)
-        for step in discard(self._table.uses()) if self._open and self._disk_short() else ():
+        for step in discard((*self._table.uses(), *self._table.resting())) if self._open and self._disk_short() else ():
             self._log.warn(events.DISK_SHORT_REMOVES, key=step.key)
             self._take(step)
 

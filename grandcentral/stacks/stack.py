@@ -52,6 +52,7 @@ from ..errors import (
 from ..interfaces import IBackend, IProber
 from .books import Books
 from .operations import Operations
+from .rested import NOWHERE, Rested
 from .waiters import Waiters
 
 HALT_RETRY = 2.0  # seconds between attempts to stop what may still run
@@ -59,7 +60,6 @@ SAVE_RETRY = (60.0, 3600.0)  # seconds for which a stack that could not be saved
 LOG_LINES = 50
 
 # What runs in these states is for them alone: when one is left, it is no news any more.
-NOWHERE = Endpoint("", 0)
 _NO_TICKET = Ticket(Key(""), 0, NOWHERE, open=False)
 _ADVICE = (Event.STOP_CHOSEN, Event.PAUSE_CHOSEN, Event.REMOVE_CHOSEN)
 _GIVEN_UP = {
@@ -69,7 +69,7 @@ _GIVEN_UP = {
 # Where a stack is at rest, or was until somebody wanted it again.
 _RESTED = (State.COLD, State.FAILED, State.QUEUED, State.STARTING)
 
-Standing = tuple[int, State, int]  # generation, state, and how many operations there have been
+Standing = tuple["Stack", State, int]  # itself, its state, and how many operations there have been
 
 
 class House(Protocol):
@@ -184,8 +184,25 @@ class Stack:
         if found.whole:
             self.ready_since = last_used  # it has been up at least since then
             self.handle(Event.ADOPTED_PAUSED if found.paused else Event.ADOPTED)
+        elif self.kept:
+            self.handle(Event.ADOPTED_STOPPED)
+            self._house.settled(self)
         else:
-            self.handle(Event.ADOPTED_STOPPED if self.kept else Event.FOUND_BROKEN)
+            self.handle(Event.FOUND_BROKEN)
+
+    def rest(self) -> Rested | None:
+        """What is to be remembered of it while it is at rest; None if it is not, or there is more to remember."""
+        about_to_change = self._inbox or self._operations.under_way or len(self.waiters) or self.books.failures
+        if self.state is not State.COLD or not self.kept or self.ticket is None or self._made_of is None or about_to_change:
+            return None
+        return Rested(self.key, self._made_of, self.ticket, self.used, self.written, self.spellings)
+
+    def rouse(self, rested: Rested) -> None:
+        """Be what is remembered; the stack must be COLD."""
+        self.generation, self.ticket = rested.generation, rested.ticket
+        self.version = self._made_of = rested.version
+        self.ticket.last_used, self.written = rested.used, rested.written
+        self.kept = self._worth_keeping = True
 
     def when_settled(self) -> Deferred[None]:
         """Fires when it is at rest, or has been and is wanted again; at once, if that is so.
@@ -233,13 +250,18 @@ class Stack:
     @property
     def standing(self) -> Standing | None:
         """Where it is; None while the engine is about something. If it is the same later on, nothing has happened meanwhile."""
-        return None if self._operations.under_way else (self.generation, self.state, self._operations.turn)
+        return None if self._operations.under_way else (self, self.state, self._operations.turn)
 
     @property
     def used(self) -> float:
         """When it was last of use: core.idleness.last_use, cheaper than to look at a snapshot."""
         ticket = self.ticket or _NO_TICKET
         return max(ticket.last_used, ticket.last_byte, self.ready_since or 0.0)
+
+    @property
+    def unwritten(self) -> bool:
+        """Whether it was used after what is written down, or is in use."""
+        return self.ticket is not None and bool(self.used != self.written or self.ticket.in_flight)
 
     def use(self) -> StackUse:
         """Its use at this instant."""

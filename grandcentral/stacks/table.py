@@ -26,7 +26,7 @@ from ..core import launching
 from ..core.counters import StackCounters
 from ..core.history import Start
 from ..core.idleness import busy
-from ..core.keys import GIT_HASH, Ambiguous, Key, misnamed, unify
+from ..core.keys import Key, misnamed
 from ..core.lifecycle import Event, State
 from ..core.model import App, Limits, LogTail, StackSnapshot, StackUse, Version
 from ..core.rates import Rates, household
@@ -49,14 +49,16 @@ from ..errors import (
 )
 from ..interfaces import IBackend, IMachine, IManifest, IProber, ISharedStacks, IStackControl, IVersions
 from . import provisioned
-from .adoption import Adoption
+from .adoption import Adoption, Standings
 from .books import Books
+from .directory import Directory
 from .incidents import log_mishap, log_unwritten
 from .ledger import Ledger
 from .leftovers import Leftovers
 from .lookups import LookUp, LookUps
 from .queue import SlotQueue
-from .stack import Stack, Standing
+from .rested import Rested
+from .stack import Stack
 from .surveys import Surveys
 from .waiters import Room, Waiters
 
@@ -71,6 +73,11 @@ FORGET_FAILURE = 3600.0  # seconds after which a failure no longer counts toward
 
 def _copied(backends: Mapping[str, IBackend]) -> dict[str, IBackend]:
     return dict(backends)
+
+
+def _moved(before: App, now: App | None) -> bool:
+    """Whether what runs of it is no longer this app's."""
+    return now is None or (now.backend, now.upstream) != (before.backend, before.upstream)
 
 
 def _engine_away(failure: Failure) -> NoReturn:
@@ -102,9 +109,7 @@ class StackTable:
     _address: Callable[[Key], tuple[str, str]]
     token: Callable[[Key], str]
     limits: Limits
-    _stacks: dict[Key, Stack] = field(factory=dict, init=False)  # by canonical key
-    _spelt: dict[Key, Stack] = field(factory=dict, init=False)  # by every spelling that led there
-    _doors: dict[Key, Ticket] = field(factory=dict, init=False)  # by every spelling, those that are ready
+    _directory: Directory = field(factory=Directory, init=False)
     _look_ups: LookUps = field(init=False)
     _warm: frozenset[Key] = field(default=frozenset(), init=False)
     pins: dict[Key, float | None] = field(factory=dict, init=False)  # until when (wall seconds); None: for ever. Some are over
@@ -114,7 +119,7 @@ class StackTable:
     _rates: Rates = field(init=False)
     ledger: Ledger = field(init=False)
     _queue: SlotQueue = field(init=False)
-    _surveys: Surveys[dict[Key, Standing | None]] = field(init=False)
+    _surveys: Surveys[Standings] = field(init=False)
     counters: StackCounters = field(factory=StackCounters, init=False)
     _since: float = field(default=-inf, init=False)  # wall seconds when the clock was at 0, by which uses are written down
     _closing: bool = field(default=False, init=False)
@@ -124,7 +129,7 @@ class StackTable:
     _log = Logger(namespace="grandcentral.stacks")
 
     def __attrs_post_init__(self) -> None:
-        self.peek = self._doors.get
+        self.peek = self._directory.doors.get
         self._room = Room(self.limits.max_held)
         self._rates = Rates(self.limits.starts_per_client)
         self.ledger = Ledger(self._clock, self.machine, self._backends, self.uses)
@@ -134,7 +139,7 @@ class StackTable:
         self._look_ups = LookUps(self._clock, self._waiters, self._identify, self._seat)
         self._leftovers = Leftovers(self._clock, self._backends)
         self._adoption = Adoption(
-            self._clock, self._wall, self._stacks, self._stack, lambda: self.apps, self._leftovers
+            self._clock, self._wall, self._directory, self._stack, lambda: self.apps, self._leftovers, self._drop
         )
         self._surveys = Surveys(self._backends, self._adoption.standing, self._adoption.reconcile)
         for name in self._backends:
@@ -155,11 +160,11 @@ class StackTable:
     async def close(self) -> None:
         """Refuse whoever waits; leave what runs as it is."""
         self._closing = True
-        self._doors.clear()
+        self._directory.doors.clear()
         self._queue.close()
         self._look_ups.close()
         self._leftovers.close()
-        for stack in list(self._stacks.values()):
+        for stack in list(self._directory.stacks.values()):
             stack.close()
             stack.waiters.fail(ShuttingDown(retry_after=5))
         await self.remember_use()
@@ -176,6 +181,9 @@ class StackTable:
 
         ``backends`` has at least those there were: what they run is theirs until it is stopped. Fires when new ones are open.
         """
+        for rested in list(self._directory.rested.values()):
+            if _moved(self.apps[rested.key.app], apps.get(rested.key.app)):
+                self._roused(rested)
         dropped = [one for one in self.versions.values() if one not in versions.values()]
         before, self.apps, self.versions = self.apps, apps, versions
         self.limits = self._queue.limits = limits
@@ -184,14 +192,13 @@ class StackTable:
             self._rates = Rates(limits.starts_per_client)
         new = [name for name in backends if name not in self._backends]
         self._backends.update(backends)
-        for stack in list(self._stacks.values()):
+        for stack in list(self._directory.stacks.values()):
             app = apps.get(stack.key.app)
-            moved = app is None or (app.backend, app.upstream) != (stack.app.backend, stack.app.upstream)
+            moved = _moved(stack.app, app)
             if app is not None and app.backend == stack.app.backend:
                 stack.app = app
-            if not moved:
-                continue
-            Deferred.fromCoroutine(self._remove(stack, volumes=False)).addErrback(log_mishap, stack.key)
+            if moved:
+                Deferred.fromCoroutine(self._remove(stack, volumes=False)).addErrback(log_mishap, stack.key)
         for name in apps.keys() - before.keys():
             self._log.info(events.APP_ADDED, app=name)
         for name in before.keys() - apps.keys():
@@ -215,14 +222,15 @@ class StackTable:
             return fail(ShuttingDown(retry_after=5))
         if key.app not in self.apps:
             return fail(AppGone(key.app))
-        ticket = self._doors.get(key)
+        ticket = self._directory.doors.get(key)
         if ticket is not None:
             return succeed(ticket)
-        stack = self._spelt.get(key)
+        found = self._directory.find(key)
+        if found is None and not wakes:
+            found = self._known_otherwise(key)
+        stack = found if isinstance(found, Stack) else None  # one at rest is looked up, and roused then
         if stack is not None and self._moves(stack):
             return fail(StackStopped(stack.key, retry_after=1))
-        if stack is None and not wakes:
-            stack = self._known_otherwise(key)
         if not asked and (stack is None or stack.state in _ASLEEP) and self._look_ups.since(key) is None:
             refusal = self._lets_sleep(key, stack, wakes, client)
             if refusal is not None:
@@ -236,15 +244,15 @@ class StackTable:
         stack.handle(Event.WANTED)
         return place
 
-    def _known_otherwise(self, key: Key) -> Stack | None:
-        """A stack that is meant by a spelling that nobody has used yet: no look-up is made for who does not wake."""
+    def _known_otherwise(self, key: Key) -> Stack | Rested | None:
+        """What is meant by a spelling that nobody has used yet: no look-up is made for who does not wake."""
         try:
-            stack = self._meant(key)
+            found = self._meant(key)
         except AmbiguousVersion:
             return None
-        if stack is not None:
-            self._spell(stack, key)
-        return stack
+        if found is not None:
+            self._directory.spell(found, key)
+        return found
 
     def _lets_sleep(self, key: Key, stack: Stack | None, wakes: bool, client: str) -> Refusal | None:
         """Why a request does not wake a stack that sleeps; None: it does."""
@@ -260,21 +268,21 @@ class StackTable:
         return None
 
     def lost(self, ticket: Ticket) -> None:
-        stack = self._stacks.get(ticket.key)
+        stack = self._directory.stacks.get(ticket.key)
         if stack is not None and stack.ticket is ticket and stack.state is State.READY and stack.app.upstream is None:
             stack.handle(Event.LOST)
 
     def ticket(self, key: Key, generation: int) -> Ticket | None:
-        stack = self._stacks.get(key)
-        ticket = stack.ticket if stack is not None else None
+        found = self._directory.get(key)
+        ticket = found.ticket if found is not None else None
         return ticket if ticket is not None and ticket.generation == generation else None
 
     def surveyed(self, app: str) -> bool:
         return app not in self.apps or self._surveys.is_known(self.apps[app].backend)
 
     def progress(self, key: Key) -> tuple[str, float] | None:
-        stack, now = self._spelt.get(key), self._clock.seconds()
-        if stack is not None and stack.books.timeline is not None:
+        stack, now = self._directory.find(key), self._clock.seconds()
+        if isinstance(stack, Stack) and stack.books.timeline is not None:
             place = self._queue.place(stack)
             text = f"number {place} in the queue for a slot" if place else str(stack.books.timeline)
             return text, now - stack.books.began
@@ -293,7 +301,7 @@ class StackTable:
         if self._moves(stack):
             look_up.waiters.fail(StackStopped(stack.key, retry_after=1))
             return
-        self._spell(stack, key)
+        self._directory.spell(stack, key)
         if stack.state is State.COLD:
             stack.version, stack.lookup_seconds = version, self._clock.seconds() - look_up.began
         stack.waiters.take_over(look_up.waiters)
@@ -317,9 +325,10 @@ class StackTable:
     # -- IStackControl ------------------------------------------------------------------------------------------------
 
     def snapshot(self) -> tuple[StackSnapshot, ...]:
-        there = (stack.snapshot() for stack in self._stacks.values())
-        cold = (key for key in sorted(self.pins) if key not in self._stacks and self._pinned(key))
-        shown = (*there, *(StackSnapshot(key, State.COLD.value, pinned=True) for key in cold))
+        awake = (stack.snapshot() for stack in self._directory.stacks.values())
+        resting = (one.snapshot(self._pinned(key), key in self._warm) for key, one in self._directory.rested.items())
+        cold = (key for key in sorted(self.pins) if self._directory.get(key) is None and self._pinned(key))
+        shown = (*awake, *resting, *(StackSnapshot(key, State.COLD.value, pinned=True) for key in cold))
         if not self.pins:
             return shown
         return tuple(evolve(one, pinned_until=self.pins.get(one.key)) if one.pinned else one for one in shown)
@@ -330,7 +339,7 @@ class StackTable:
             stack = self._meant(key)
         except AmbiguousVersion as ambiguous:
             return fail(ambiguous)
-        if stack is None:
+        if not isinstance(stack, Stack):
             return succeed(None)
         stack.handle(Event.FORCE_ASKED if force else Event.STOP_ASKED, StackStopped(stack.key, retry_after=1))
         return stack.when_settled()
@@ -341,7 +350,9 @@ class StackTable:
             stack = self._meant(key)
         except AmbiguousVersion as ambiguous:
             return fail(ambiguous)
-        if stack is None:
+        if isinstance(stack, Rested):
+            stack = self._roused(stack)
+        elif stack is None:
             if not volumes:
                 return succeed(None)
             stack = self._stack(key, Version(key.name))  # which was removed, and has left its volumes
@@ -353,7 +364,8 @@ class StackTable:
         stack.books.forgive()
         stack.handle(Event.FORCE_ASKED, StackStopped(stack.key, retry_after=1))
         await stack.when_settled()
-        if volumes and self._stacks.get(stack.key) is not stack:  # it has gone meanwhile, perhaps without its volumes
+        there = self._directory.get(stack.key)
+        if there is not stack and (volumes or isinstance(there, Rested)):  # it has gone meanwhile, perhaps without its volumes
             if stack.key.app not in self.apps:
                 raise AppGone(stack.key.app)
             stack = self._stack(stack.key, stack.version)
@@ -371,7 +383,7 @@ class StackTable:
             stack = self._meant(key)
         except (AmbiguousVersion, InvalidVersion) as refusal:
             return fail(refusal)
-        if stack is not None and stack.state is State.FAILED:
+        if isinstance(stack, Stack) and stack.state is State.FAILED:
             stack.handle(Event.RETRY_ASKED)
         return self._ensure(key, wakes=True, client="", asked=True)
 
@@ -388,16 +400,16 @@ class StackTable:
     async def _pin(self, key: Key, pinned: bool, until: float | None) -> None:
         if pinned:
             self._check_name(key)
-        if key not in self.pins and key not in self._spelt:
+        if key not in self.pins and self._directory.find(key) is None:
             key = Key(key.app, (await self._resolve(key)).name)  # a pin is kept under the canonical name
-        stack = self._spelt.get(key)
-        key = key if stack is None else stack.key
+        found = self._directory.find(key)
+        key = key if found is None else found.key
         await self._manifest.pin(key, pinned, until)
         if pinned:
             self.pins[key] = until
         else:
             self.pins.pop(key, None)
-        stack = self._stacks.get(key)
+        stack = self._directory.stacks.get(key)
         if stack is not None:
             stack.pinned = self._pinned(key)
             if stack.pinned and stack.state in (State.DRAINING, State.DOZING, State.SAVING):
@@ -413,22 +425,28 @@ class StackTable:
 
     def traffic(self) -> tuple[int, int]:
         """Bytes from clients to stacks, and back, since the gateway began."""
-        return self.counters.traffic(stack.ticket for stack in self._stacks.values() if stack.ticket is not None)
+        return self.counters.traffic(one.ticket for one in self._directory if one.ticket is not None)
 
     def capacity(self) -> tuple[int, int]:
-        return sum(stack.holds_slot for stack in self._stacks.values()), self.limits.max_stacks
+        return sum(stack.holds_slot for stack in self._directory.stacks.values()), self.limits.max_stacks
 
     # -- for versions ---------------------------------------------------------------------------------------------------
 
     def learned(self, app: str, version: Version) -> None:
         """What a version was built from has become known, which was resolved before."""
-        stack = self._stacks.get(Key(app, version.name))
-        if stack is not None and stack.version.digest == version.digest:
-            stack.version = version
+        found = self._directory.get(Key(app, version.name))
+        if found is not None and found.version.digest == version.digest:
+            found.version = version
 
     def uses(self) -> tuple[StackUse, ...]:
-        """What there is at this instant, as its use is judged; cheaper than ``snapshot``."""
-        return tuple(stack.use() for stack in self._stacks.values())
+        """Of all that are not at rest, cheaper than ``snapshot``."""
+        return tuple(stack.use() for stack in self._directory.stacks.values())
+
+    def resting(self, unused: float = 0.0) -> tuple[StackUse, ...]:
+        """Of those at rest that have not been of use for so many seconds."""
+        latest = self._clock.seconds() - unused
+        old = [one for one in self._directory.rested.values() if one.used <= latest]
+        return tuple(one.use(self._pinned(one.key), one.key in self._warm) for one in old)
 
     # -- for the janitor ----------------------------------------------------------------------------------------------
 
@@ -437,9 +455,12 @@ class StackTable:
 
         :param why: one of core.counters.REASONS.
         """
-        stack = self._stacks.get(key)
-        if stack is None or stack.generation != generation or stack.pinned:
+        found = self._directory.get(key)
+        if found is None or found.generation != generation or self._pinned(key):
             return
+        if isinstance(found, Rested) and event is not Event.REMOVE_CHOSEN:
+            return
+        stack = self._stack(key, found.version)
         stack.why = why
         awake, paused = stack.state is State.READY, stack.state is State.PAUSED and event is Event.STOP_CHOSEN
         if event is Event.REMOVE_CHOSEN:
@@ -451,7 +472,7 @@ class StackTable:
     def keep_warm(self, keys: Collection[Key]) -> None:
         """Mark these stacks as warm, also those that are yet to be, and no others."""
         self._warm = frozenset(keys)
-        for stack in self._stacks.values():
+        for stack in self._directory.stacks.values():
             stack.warm = stack.key in self._warm
 
     def fetch(self, key: Key, version: Version) -> Deferred[None]:
@@ -465,20 +486,18 @@ class StackTable:
         written down, and of all when the wall clock was set, or the next gateway would find them unused for years."""
         now, wall = self._clock.seconds(), self._wall()
         since, clock_was_set = wall - now, abs(wall - now - self._since) > CLOCK_SET
-        due = {
-            stack: stack.used
-            for stack in self._stacks.values()
-            if stack.ticket is not None and (stack.used != stack.written or stack.ticket.in_flight or clock_was_set)
-        }
+        due = {one: one.used for one in self._directory if one.unwritten or (clock_was_set and one.ticket is not None)}
 
         def written(_: None) -> None:
             self._since = since if clock_was_set else self._since
-            for stack, used in due.items():
-                stack.written = used
+            for one, used in due.items():
+                one.written = used
 
-        uses = {
-            stack.key: wall if busy(now, stack.use(), self.limits) else since + used for stack, used in due.items()
-        }
+        def until(one: Stack | Rested, used: float) -> float:
+            in_use = isinstance(one, Stack) and busy(now, one.use(), self.limits)
+            return wall if in_use else since + used
+
+        uses = {one.key: until(one, used) for one, used in due.items()}
         return self._manifest.touch(uses).addCallback(written).addErrback(log_unwritten, "the gateway")
 
     def queued(self) -> int:
@@ -490,8 +509,9 @@ class StackTable:
         return Deferred.fromCoroutine(self._reclaim())
 
     async def _reclaim(self) -> int:
-        needed = {stack.version for stack in self._stacks.values()}
-        for key in filter(self._pinned, self.pins.keys() - self._stacks.keys()):
+        needed = {one.version for one in self._directory}
+        there = self._directory.stacks.keys() | self._directory.rested.keys()
+        for key in filter(self._pinned, self.pins.keys() - there):
             known = await self._manifest.known_versions(key.app, key.name)
             needed.update(version for version in known if version.name == key.name)
         freed = 0
@@ -515,16 +535,17 @@ class StackTable:
         """The manifest forgets in its own time those that have ended."""
         now = self._wall()
         for key, until in list(self.pins.items()):
-            if key in self._stacks:
-                self._stacks[key].pinned = self._pinned(key)
+            if key in self._directory.stacks:
+                self._directory.stacks[key].pinned = self._pinned(key)
             if until is not None and until <= now - PIN_OVER:
                 del self.pins[key]
 
     def _forget_failures(self) -> None:
         now = self._clock.seconds()
-        for stack in list(self._stacks.values()):
-            if stack.state is State.COLD and not stack.kept and now - stack.books.retry_at > FORGET_FAILURE:
-                self._drop(stack)
+        for stack in list(self._directory.stacks.values()):
+            if stack.state is State.COLD and now - stack.books.retry_at > FORGET_FAILURE:
+                stack.books.forgive()
+                self.settled(stack)
 
     # -- for stacks: stack.House ----------------------------------------------------------------------------------------
 
@@ -541,18 +562,20 @@ class StackTable:
         self._queue.look()
 
     def opened(self, stack: Stack, ticket: Ticket) -> None:
-        for spelling in stack.spellings:
-            self._doors[spelling] = ticket
+        self._directory.opened(stack, ticket)
 
     def closed(self, stack: Stack) -> None:
-        for spelling in stack.spellings:
-            self._doors.pop(spelling, None)
+        self._directory.closed(stack)
         if stack.ticket is not None:
             self.on_close(stack.ticket)  # its address may be another stack's next
 
     def settled(self, stack: Stack) -> None:
-        idle = stack.state is State.COLD and stack.books.failures == 0 and not stack.kept and not len(stack.waiters)
-        if idle and self._stacks.get(stack.key) is stack:
+        if self._directory.stacks.get(stack.key) is not stack:
+            return
+        rested = stack.rest()
+        if rested is not None:
+            self._directory.put_to_rest(stack, rested)
+        elif stack.state is State.COLD and stack.books.failures == 0 and not stack.kept and not len(stack.waiters):
             self._drop(stack)
 
     def drained(self, ticket: Ticket) -> Deferred[bool]:
@@ -574,72 +597,66 @@ class StackTable:
         return Waiters(self._clock, self.limits.max_held_per_stack, self._room)
 
     def _stack(self, key: Key, version: Version) -> Stack:
-        stack = self._stacks.get(key)
-        if stack is None:
-            app = self.apps[key.app]
-            stack = self._stacks[key] = Stack(
-                key=key,
-                app=app,
-                version=version,
-                address=self._address(key),
-                waiters=self._waiters(),
-                books=Books(self._clock, self._wall, self._record),
-                backend=self._backends[app.backend],
-                prober=self._prober,
-                clock=self._clock,
-                house=self,
-                pinned=self._pinned(key),
-            )
-            stack.warm = key in self._warm
-            self._spell(stack, key)
+        found = self._directory.get(key)
+        if isinstance(found, Stack):
+            return found
+        if found is not None:
+            return self._roused(found)
+        stack = self._made(key, version)
+        self._directory.add(stack)
         return stack
 
-    def _meant(self, key: Key) -> Stack | None:
-        """The stack that an operator means, by a spelling that no request has had as well. Raises AmbiguousVersion."""
-        stack = self._spelt.get(key)
-        if stack is not None or self.apps[key.app].version != GIT_HASH:
-            return stack
-        name = unify(key.name, (other.name for other in self._stacks if other.app == key.app))
-        if isinstance(name, Ambiguous):
-            raise AmbiguousVersion(key.name, name.candidates)
-        return self._stacks.get(Key(key.app, name))
+    def _roused(self, rested: Rested) -> Stack:
+        stack = self._made(rested.key, rested.version)
+        stack.rouse(rested)
+        self._directory.rouse(rested, stack)
+        return stack
+
+    def _made(self, key: Key, version: Version) -> Stack:
+        app = self.apps[key.app]
+        stack = Stack(
+            key=key,
+            app=app,
+            version=version,
+            address=self._address(key),
+            waiters=self._waiters(),
+            books=Books(self._clock, self._wall, self._record),
+            backend=self._backends[app.backend],
+            prober=self._prober,
+            clock=self._clock,
+            house=self,
+            pinned=self._pinned(key),
+        )
+        stack.warm = key in self._warm
+        return stack
+
+    def _meant(self, key: Key) -> Stack | Rested | None:
+        """What an operator means, by a spelling that no request has had as well. Raises AmbiguousVersion."""
+        return self._directory.meant(key, self.apps[key.app].version)
 
     def _moves(self, stack: Stack) -> bool:
         """Whether its app is another backend's by now: until it has stopped here, it cannot start there."""
         return stack.app.backend != self.apps[stack.key.app].backend
 
-    def _spell(self, stack: Stack, key: Key) -> None:
-        before = self._spelt.get(key)
-        if before not in (None, stack):  # it meant another one, which may still be there
-            before.spellings = tuple(spelling for spelling in before.spellings if spelling != key)
-            self._doors.pop(key, None)
-        if key not in stack.spellings:
-            stack.spellings += (key,)
-        self._spelt[key] = stack
-        if stack.ticket is not None and stack.ticket.open:
-            self._doors[key] = stack.ticket
-
-    def _drop(self, stack: Stack) -> None:
-        self.counters.retire(stack.ticket)
-        del self._stacks[stack.key]
-        for spelling in stack.spellings:
-            del self._spelt[spelling]
+    def _drop(self, one: Stack | Rested) -> None:
+        self.counters.retire(one.ticket)
+        self._directory.drop(one)
 
     def _record(self, start: Start) -> None:
         self.counters.started(start.depth, start.failure, self._wall() - start.began, start.phases)
         self._manifest.record_start(start).addErrback(log_unwritten, start.key.app)
 
     def _holders(self) -> list[StackUse]:
-        return [stack.use() for stack in self._stacks.values() if stack.holds_slot]
+        return [stack.use() for stack in self._directory.stacks.values() if stack.holds_slot]
 
     def _give_way(self, key: Key) -> bool:
         """Whether it does: a worker that cannot be asked just now may be using it."""
-        stack = self._stacks[key]
+        stack = self._directory.stacks[key]
         self.choose(Event.STOP_CHOSEN, key, stack.generation, "room")
         return stack.state not in (State.READY, State.PAUSED)
 
     def _vanished(self, key: Key, generation: int, mishap: Mishap) -> None:
-        stack = self._stacks.get(key)
+        stack = self._directory.stacks.get(key)
         if stack is not None and stack.state.holds_slot and stack.generation == generation:
             self._log.info(events.STACK_VANISHED, key=key, why=str(mishap))
             stack.handle(Event.VANISHED, mishap)

@@ -12,6 +12,7 @@ from twisted.internet.defer import Deferred
 from grandcentral import errors
 from grandcentral.backends.memory import MemoryEngine
 from grandcentral.core.keys import Key
+from grandcentral.core.lifecycle import State
 from grandcentral.core.model import App, Hook, IdlePolicy, Limits, Service, StackSpec
 from grandcentral.core.tickets import Ticket
 
@@ -399,12 +400,27 @@ class Gateway(RuleBasedStateMachine):
     def no_order_is_forgotten(self) -> None:
         """Who has a stack stopped is told when it is, not when it is stopped again."""
         self.orders = [(key, done) for key, done in self.orders if not done.called]
-        assert not {key for key, _ in self.orders} & {ticket.key for ticket in self.world.table._doors.values()}
+        assert not {key for key, _ in self.orders} & {ticket.key for ticket in self.world.table._directory.doors.values()}
+
+    @invariant()
+    def each_stack_is_in_one_place(self) -> None:
+        directory = self.world.table._directory
+        assert not directory.stacks.keys() & directory.rested.keys()
+        for one in directory:
+            assert one.key in one.spellings
+            assert all(directory.find(spelling) is one for spelling in one.spellings)
+        assert not any(rested.ticket.open for rested in directory.rested.values())
+
+    @invariant()
+    def what_is_kept_and_wanted_by_nobody_rests(self) -> None:
+        for stack in self.world.table._directory.stacks.values():
+            at_rest = stack.state is State.COLD and stack.kept and not stack.books.failures
+            assert not at_rest or len(stack.waiters) or stack._operations.under_way
 
     @invariant()
     def the_held_are_counted(self) -> None:
         table = self.world.table
-        seated = sum(len(stack.waiters) for stack in table._stacks.values())
+        seated = sum(len(stack.waiters) for stack in table._directory.stacks.values())
         assert table._room.taken == seated + table._look_ups.waiting()
 
     @invariant()
@@ -415,9 +431,9 @@ class Gateway(RuleBasedStateMachine):
 
     @invariant()
     def what_the_door_is_open_to_is_ready(self) -> None:
-        for key, ticket in self.world.table._doors.items():
+        for key, ticket in self.world.table._directory.doors.items():
             assert ticket.open
-            assert self.world.table._spelt[key].state.value == "ready"
+            assert self.world.table._directory.find(key).state.value == "ready"
 
     def teardown(self) -> None:
         """When trouble ends and time passes, everybody is answered; unused, unpinned and no longer warm, everything sleeps, and
@@ -430,7 +446,7 @@ class Gateway(RuleBasedStateMachine):
         world.answer(True)
         if world.engine.away is not None:
             self.the_engine_returns(set())
-        for ticket in {id(stack.ticket): stack.ticket for stack in world.table._stacks.values() if stack.ticket}.values():
+        for ticket in {id(one.ticket): one.ticket for one in world.table._directory if one.ticket}.values():
             while ticket.streams:
                 ticket.stream_closed(self.now)
             while ticket.in_flight:
