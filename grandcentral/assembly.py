@@ -13,7 +13,7 @@ from typing import Any
 from attrs import define, field, frozen
 from twisted.internet.defer import Deferred
 
-from . import __version__, frontdoor
+from . import __version__
 from .admin import AdminSite
 from .admin.webhooks import Webhooks
 from .backends.docker import DockerBackend
@@ -25,8 +25,8 @@ from .core.keys import Key
 from .core.model import App, Endpoint, Version
 from .core.references import Template
 from .core.routing import host_for
-from .frontdoor import MonotonicClock, http_frontend
-from .frontends.http import HttpFrontend
+from .doors import FrontDoors, front_doors
+from .frontdoor import MonotonicClock
 from .interfaces import IBackend, IManifest, IVersions
 from .machine import LinuxMachine
 from .manifests.sqlite import SqliteManifest
@@ -57,7 +57,7 @@ class Crowd:
 
 @define(eq=False)
 class Parts:
-    """Everything that is opened, in the order in which it is. Either ``frontend`` or ``workers`` is there."""
+    """Everything that is opened, in the order in which it is. Either ``doors`` or ``workers`` is there."""
 
     reactor: Any
     configuration: Configuration
@@ -69,7 +69,7 @@ class Parts:
     janitor: Janitor
     warmth: Warmth
     prewarming: Prewarming
-    frontend: HttpFrontend | None = field(init=False, default=None)
+    doors: FrontDoors | None = field(init=False, default=None)
     workers: Crowd | None = field(init=False, default=None)
     admin: AdminSite = field(init=False)
 
@@ -77,8 +77,8 @@ class Parts:
         """Go on with another configuration; fires when what is new of it has been opened."""
         before, self.configuration = self.configuration, configuration
         self.machine.bound_by(configuration.limits.memory_cgroup)
-        if self.frontend is not None:
-            frontdoor.reconfigure(self.frontend, self.clock, before, configuration)
+        if self.doors is not None:
+            self.doors.reconfigure(self.clock, configuration)
         known = dict(self.table.versions) if before.registries == configuration.registries else {}
         unchanged = {app.name for app in before.apps} & {app.name for app in configuration.apps if app in before.apps}
         versions = {name: one for name, one in known.items() if name in unchanged}
@@ -107,11 +107,12 @@ def assemble(reactor: Any, configuration: Configuration, secret: bytes, log_file
     backends = Backends(reactor, configuration)
 
     def address(key: Key) -> tuple[str, str]:
-        host = host_for(parts.table.apps[key.app], key)
-        return host, parts.configuration.gateway.url_of(host)
+        app = parts.table.apps[key.app]
+        host = host_for(app, key)
+        return host, parts.configuration.gateway.url_of(host) if app.hosts else ""
 
     def url(key: Key) -> str | None:
-        return address(key)[1] if key.app in parts.table.apps else None
+        return (address(key)[1] or None) if key.app in parts.table.apps else None
 
     table = StackTable(
         clock=clock,
@@ -134,8 +135,8 @@ def assemble(reactor: Any, configuration: Configuration, secret: bytes, log_file
     if count:
         parts.workers = _crowd(parts, count, secret, log_file)
     else:
-        frontend = parts.frontend = http_frontend(reactor, clock, table, configuration, secret)
-        table.on_close = lambda ticket: frontend.forget(ticket.endpoint)
+        doors = parts.doors = front_doors(reactor, clock, table, configuration, secret)
+        table.on_close = lambda ticket: doors.forget(ticket.endpoint)
     parts.admin = AdminSite(
         control=table,
         manifest=manifest,
@@ -162,8 +163,8 @@ def _facts(parts: Parts) -> Facts:
     stacks = parts.table.snapshot()
     usage, available = _weighed(parts)
     held = sum(snapshot.waiting for snapshot in stacks)
-    if parts.frontend is not None:
-        http = parts.frontend.counted()
+    if parts.doors is not None:
+        http = parts.doors.counted()
     else:
         assert parts.workers is not None
         http, held = parts.workers.hub.counted(), sum(member.held for member in parts.workers.hub.members.values())
@@ -187,7 +188,7 @@ def _crowd(parts: Parts, count: int, secret: bytes, log_file: str | None) -> Cro
     crew = Crew(
         parts.clock,
         hub,
-        Sockets(gateway.listen, count),
+        Sockets([door.endpoint for door in parts.configuration.doors], count),
         spawner(parts.reactor),
         lambda slot: Assignment(slot, count, for_workers(parts.configuration), log_file, secret),
         gateway.state,

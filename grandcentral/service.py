@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import signal
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable
 from functools import partial
 from typing import Any
 
@@ -25,6 +25,7 @@ from twisted.python.failure import Failure
 from . import __version__, events
 from .assembly import Crowd, Parts, assemble
 from .config import Configuration
+from .core.model import Door
 from .core.problems import Invalid
 from .notify import Systemd
 from .observe.service import LoggingService
@@ -95,14 +96,14 @@ class Gateway(Service):
         gateway.state.mkdir(parents=True, exist_ok=True)
         self._lock_state()
         parts = self._parts = assemble(self._reactor, self._configuration, self._secret(), self._log_file)
-        if parts.frontend is not None:
-            for description in gateway.listen:
-                self._bind(description, parts.frontend)
+        if parts.doors is not None:
+            for door in self._configuration.doors:
+                self._bind(door.endpoint, parts.doors.factory(door))
         if parts.workers is not None:
             try:
                 parts.workers.crew.bind()
             except OSError as error:
-                self._cannot_listen(", ".join(gateway.listen), error)
+                self._cannot_listen(_where(self._configuration), error)
         self._bind(self._configuration.admin.listen, parts.admin)
 
     def _lock_state(self) -> None:
@@ -171,11 +172,11 @@ class Gateway(Service):
             await parts.workers.crew.start()
         parts.janitor.start()
         parts.warmth.start()
-        if parts.frontend is not None:
-            parts.frontend.start()
+        if parts.doors is not None:
+            parts.doors.start()
         for port in self._ports:
             port.startReading()  # type: ignore[attr-defined]
-        where = ", ".join(self._configuration.gateway.listen)
+        where = _where(self._configuration)
         self._log.info(events.GATEWAY_OPEN, version=__version__, listen=where, admin=self._configuration.admin.listen)
         self._systemd.ready(f"serves {where}")
         self._watchdog = self._systemd.live(parts.clock)
@@ -235,7 +236,7 @@ class Gateway(Service):
             self._configuration = configuration
             await self._parts.reconfigure(configuration)
             self._log.info(events.CONFIGURATION_READ, path=configuration.path)
-        self._systemd.ready(f"serves {', '.join(self._configuration.gateway.listen)}")
+        self._systemd.ready(f"serves {_where(self._configuration)}")
 
     # -- closing ----------------------------------------------------------------------------------------------------------
 
@@ -254,8 +255,8 @@ class Gateway(Service):
             self._opening.cancel()
         steps: list[Callable[[], object]] = [port.stopListening for port in self._ports if port not in lines]
         steps += [parts.janitor.stop, parts.warmth.stop, parts.prewarming.stop]
-        if parts.frontend is not None:
-            steps.append(parts.frontend.stop)
+        if parts.doors is not None:
+            steps.append(parts.doors.stop)
         if parts.workers is not None:
             steps.append(partial(parts.workers.crew.stop, float(self._configuration.http["grace"])))  # type: ignore[arg-type]
         steps += [*(port.stopListening for port in lines), parts.table.close, parts.manifest.close]
@@ -275,6 +276,7 @@ def _as_far_as_possible(before: Configuration, after: Configuration, log: Logger
     """What a running gateway can go on with. Says what it cannot, and keeps that."""
     fixed = {
         "gateway.listen": (before.gateway.listen, after.gateway.listen),
+        "listen of the apps": (_own(before.doors), _own(after.doors)),
         "gateway.state": (before.gateway.state, after.gateway.state),
         "gateway.workers": (before.gateway.workers, after.gateway.workers),
         "admin": (before.admin, after.admin),
@@ -288,7 +290,18 @@ def _as_far_as_possible(before: Configuration, after: Configuration, log: Logger
     kept = before.gateway
     gateway = evolve(after.gateway, listen=kept.listen, state=kept.state, workers=kept.workers)
     requests = evolve(after.log, format=before.log.format, level=before.log.level)
-    return evolve(after, gateway=gateway, admin=before.admin, docker=before.docker, log=requests)
+    return evolve(after, gateway=gateway, admin=before.admin, docker=before.docker, log=requests, doors=before.doors)
+
+
+def _where(configuration: Configuration) -> str:
+    """All that clients are listened for on."""
+    own = (f"{door.endpoint} ({door.protocol})" for door in _own(configuration.doors))
+    return ", ".join((*configuration.gateway.listen, *own))
+
+
+def _own(doors: Iterable[Door]) -> tuple[Door, ...]:
+    """The ports of apps."""
+    return tuple(door for door in doors if door.protocol != "http")
 
 
 async def _maybe(result: object) -> None:

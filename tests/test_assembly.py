@@ -61,9 +61,9 @@ def test_everything_about_sleep_is_in_use_at_once(tmp_path: Path) -> None:
     assert app.idle == IdlePolicy(60.0, 120.0, 180.0, 240.0)
     assert (app.before_stop, app.before_stop_within) == ((Hook("web", "sync"),), 300.0)
     assert (app.hours, app.warm) == (Hours.parse("07:00-20:00"), ("main",))
-    assert parts.frontend is not None
-    settings = parts.frontend.settings
+    assert parts.doors is not None
+    settings = parts.doors.http.settings
     assert (settings.max_held_body, settings.spool_above, settings.max_lease) == (2**20, 2**10, 3600.0)
     poll = b"GET", b"/poll", b"Sec-Fetch-Mode: cors\r\n\r\n"
-    assert parts.frontend.judges.wakes("app", *poll), "its rules are"
+    assert parts.doors.http.judges.wakes("app", *poll), "its rules are"
     assert operator.ask("POST", PUSHED, body=b"{}").status != 403, "its secret is"

@@ -39,6 +39,7 @@ RINGS: dict[str, int] = {
     "workers": 3,
     "assembly": 4,
     "cli": 4,
+    "doors": 4,
     "frontdoor": 4,
     "notify": 4,
     "options": 4,

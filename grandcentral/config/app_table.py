@@ -12,6 +12,7 @@ from ..core.units import format_duration
 from .kinds import (
     BOOLEAN,
     COMMANDS,
+    DOOR,
     HOST,
     HOURS,
     PATH,
@@ -141,9 +142,9 @@ _STARTED = (PROCESS, DOCKER)
 
 APPS = Table(
     "apps",
-    "An app: what is behind a host, or behind a family of hosts with a version in their names. What runs it follows from what "
-    "it is made of: `upstream` is something that always runs elsewhere, `git` is run as child processes, `compose` and `image` "
-    "by Docker.",
+    "An app: what is behind a host, behind a family of hosts with a version in their names, or behind a port. What runs it "
+    "follows from what it is made of: `upstream` is something that always runs elsewhere, `git` is run as child processes, "
+    "`compose` and `image` by Docker.",
     (
         Setting(
             "host",
@@ -151,7 +152,14 @@ APPS = Table(
             "The hosts it answers to: `docs.example.com`, `{version}.review.example.com`, "
             "`pr-{version}.example.com`, `{app}.{user}.example.com`, `*.example.com`, or `*` for all that "
             "nobody else claims.",
-            otherwise="must be given",
+            otherwise="must be given, or `listen`",
+        ),
+        Setting(
+            "listen",
+            several(DOOR, "port, or list of them"),
+            "Ports of its own: `postgresql:5432` or `redis:6379`, where the user name of the client says which stack it "
+            "wants; `tcp:2525`, where all that come want its one stack. `:interface=127.0.0.1` may follow.",
+            otherwise="none",
         ),
         Setting(
             "version",
@@ -205,7 +213,7 @@ APPS = Table(
             "ready",
             _READY_KIND,
             'When a stack that runs counts as ready: `"/up"`, `"tcp"`, or a table.',
-            otherwise='`"/"`',
+            otherwise='`"/"`; `"tcp"` without a `host`',
             fields=_READY_FIELDS,
             shorthand=ready_table,
         ),
@@ -301,7 +309,6 @@ APPS = Table(
     ),
     each="the app's name, which keys, labels and logs have",
     later={
-        "listen": "apps behind ports of their own come later; give the app a host",
         "redirect": "remove it",
     },
 )

@@ -5,15 +5,15 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
-from attrs import frozen
+from attrs import evolve, frozen
 
 from ..core import provisions
 from ..core.compose import SAMPLE, ComposeTemplate
 from ..core.keys import GIT_HASH, NAME, parse_pattern
-from ..core.model import App, IdlePolicy, ReadyPolicy, StackSpec, Template
+from ..core.model import BY_USER, App, IdlePolicy, ReadyPolicy, StackSpec, Template
 from ..core.problems import Invalid
 from ..core.procfile import CommandTemplate
-from . import compose, files, images, provisioned, sleeping
+from . import compose, endpoints, files, images, provisioned, sleeping
 from .app_table import APP_NAME, APPS, DOCKER, PROCESS, STATIC
 from .findings import Findings
 from .reading import Section
@@ -41,6 +41,9 @@ def with_defaults(section: Section, address: str) -> Section:
         case _:
             defaults = {}
     filled = section.filled({key: value for key, value in defaults.items() if key not in section.given})
+    if section.given.isdisjoint(("host", "ready")):  # what is behind a port by itself need not speak HTTP
+        ready = evolve(filled["ready"], values={**filled["ready"].values, "tcp": True})
+        filled = evolve(filled, values={**filled.values, "ready": ready})
     return provisioned.kept(filled) if filled["provisioned"] else filled
 
 
@@ -63,6 +66,7 @@ def app(name: str, section: Section, findings: Findings, makers: Makers) -> App 
         name=name,
         backend=backend,
         hosts=section["host"] or (),
+        doors=tuple(endpoints.door(text, name) for text in section["listen"] or ()),
         version=NAME if section["provisioned"] else section["version"] or "",
         image=f"{image}:{section['tag']}" if image and section["tag"] else image,
         git=str(section["git"]) if section["git"] else None,
@@ -95,13 +99,17 @@ def backend_of(section: Section) -> str | None:
 
 def contradictions(section: Section, backend: str | None) -> Trouble:
     """Everything about the keys of one app that can be told without opening a file."""
-    if "host" not in section.given:
-        yield "", 'needs a host: add one such as host = "{version}.review.example.com"'
+    if section.given.isdisjoint(("host", "listen")):
+        yield "", 'needs a host, or a port: add host = "{version}.review.example.com", or listen = "postgresql:5432"'
+    elif "host" not in section.given:
+        for key in sorted(section.given & {"requests", "wakes"}):
+            yield key, "is about requests of HTTP, and the app has no host: remove it, or add a host"
     if backend is None:
         yield "", "does not say what it is: add upstream (always runs elsewhere), git, compose, or image"
     else:
         yield from _strangers(section, backend)
         yield from _hosts(section, backend)
+        yield from _doors(section, backend)
         yield from _made_of(section, backend)
     yield from _readiness(section["ready"])
     yield from sleeping.contradictions(section, backend)
@@ -140,6 +148,24 @@ def _hosts(section: Section, backend: str) -> Trouble:
             yield (
                 "host",
                 f'"{text}" has {len(variables)} variables, and a git hash is one: use version = "name", or one variable',
+            )
+
+
+def _doors(section: Section, backend: str) -> Trouble:
+    """Whether it has versions if, and only if, there are user names that say which."""
+    named = "version" in section.given or section["provisioned"]
+    for text in section["listen"] or ():
+        protocol, _, rest = text.partition(":")
+        if protocol not in BY_USER:
+            if named and backend != STATIC:
+                yield "listen", f'"{text}" leads to one stack, and the app has many: write one such as "postgresql:{rest}"'
+        elif backend == STATIC:
+            yield "listen", f'"{text}" leads to a stack for each user name, and an upstream is one thing: write "tcp:{rest}"'
+        elif backend == DOCKER and not named:
+            yield (
+                "listen",
+                f'"{text}" leads to one stack of many by the user\'s name, and the app has one: add provisioned or version, or '
+                f'write "tcp:{rest}"',
             )
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from attrs import field, frozen
 
 from ..core.forwarding import Network
-from ..core.model import App, Limits
+from ..core.model import App, Door, Limits
 from ..core.problems import Problem
 from .reading import Section
 
@@ -84,3 +84,9 @@ class Configuration:
     warnings: tuple[Problem, ...] = ()
     sections: Mapping[str, Section | Mapping[str, Section]] = field(factory=dict, repr=False, eq=False)
     """The tables as read, for :func:`grandcentral.config.effective`."""
+    doors: tuple[Door, ...] = field()
+    """All that is listened on for clients: ``gateway.listen`` and the ports of apps."""
+
+    @doors.default
+    def _doors_default(self) -> tuple[Door, ...]:
+        return tuple(Door("http", text) for text in self.gateway.listen)

@@ -5,7 +5,9 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 
-from attrs import field, frozen
+from attrs import evolve, field, frozen
+
+from ..core.model import PROTOCOLS, Door
 
 _FIELDS = {
     "tcp": {"port", "interface", "backlog"},
@@ -14,13 +16,14 @@ _FIELDS = {
 }
 _POSITIONAL = {"tcp": "port", "unix": "address", "systemd": "domain"}
 _LATER = {"tls", "ssl", "haproxy"}
+DOOR_HELP = '"postgresql:5432", "redis:6379", "tcp:2525" or "tcp:2525:interface=127.0.0.1"'
 HELP = '"tcp:8080", "tcp:8080:interface=127.0.0.1", "unix:/run/gateway.sock" or "systemd:domain=INET:index=0"'
 
 
 @frozen
 class Listen:
-    """An endpoint string taken apart. ``port`` and ``interface`` are of TCP; ``interface`` "" is every one. ``fields`` is all
-    that it says, by name, checked as far as the rest of it needs."""
+    """An endpoint string taken apart. ``port`` and ``interface`` are of TCP, None of others; ``interface`` "" is every one.
+    ``fields`` is all that it says, by name, checked as far as the rest of it needs."""
 
     text: str
     kind: str
@@ -30,7 +33,7 @@ class Listen:
 
     def collides(self, other: Listen) -> bool:
         """Whether both cannot be listened on at once."""
-        if self.kind != "tcp" or other.kind != "tcp":
+        if self.port is None or other.port is None:
             return self.text == other.text
         return (
             bool(self.port)
@@ -72,6 +75,27 @@ def parse(text: str) -> Listen:
     if not _decimal(port) or int(port) > 65535:
         raise ValueError(f'"{text}": "{port}" is not a port: write a number from 0 to 65535')
     return Listen(text, kind, int(port), fields.get("interface", ""), fields)
+
+
+def parse_door(text: str) -> Listen:
+    """Of a port of an app's own: a tcp: endpoint whose ``kind`` is one of PROTOCOLS. Raises ValueError with a sentence."""
+    protocol, colon, rest = text.partition(":")
+    if protocol not in PROTOCOLS or not colon:
+        known = f"{', '.join(PROTOCOLS[:-1])} and {PROTOCOLS[-1]}"
+        raise ValueError(f'"{text}": what an app can listen for is {known}: write one such as {DOOR_HELP}')
+    try:
+        listen = parse(f"tcp:{rest}")
+    except ValueError as error:
+        raise ValueError(str(error).replace(f'"tcp:{rest}"', f'"{text}"', 1).replace(HELP, DOOR_HELP)) from None
+    if not listen.port:
+        raise ValueError(f'"{text}": nobody would know the port that the system chooses: write a number from 1 to 65535')
+    return evolve(listen, text=text, kind=protocol)
+
+
+def door(text: str, app: str) -> Door:
+    """What such a text of an app's means."""
+    listen = parse_door(text)
+    return Door(listen.kind, f"tcp:{text.partition(':')[2]}", app)
 
 
 def _decimal(text: str) -> bool:

@@ -215,6 +215,7 @@ def several(kind: Kind, plural: str, empty: bool = False) -> Kind:
 HOURS_EXAMPLE = '"Mon-Fri 07:00-20:00 Europe/Berlin"'
 
 LISTEN = text("endpoint", lambda value: endpoints.parse(value).text, '"tcp:8080"')
+DOOR = text("port", lambda value: endpoints.parse_door(value).text, '"postgresql:5432"')
 HOST = text("host pattern", lambda value: parse_pattern(value).text, '"{version}.review.example.com"')
 
 

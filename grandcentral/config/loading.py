@@ -10,7 +10,7 @@ from itertools import combinations
 from pathlib import Path
 from typing import cast
 
-from ..core.model import App, Limits
+from ..core.model import App, Door, Limits
 from ..core.problems import Invalid, Problem
 from ..core.routing import conflicts
 from . import apps, endpoints, files, sleeping
@@ -86,7 +86,6 @@ def examine(
     tables["docker"] = tables["docker"].filled({"host": environ.get("DOCKER_HOST") or _ENGINE})
     if tables["gateway"]["state"] is None:
         findings.wrong(("gateway", "state"), "must be given, for HOME and XDG_STATE_HOME are not set")
-    _check_listeners(tables, findings)
     token = _secret(tables["admin"], "token", findings, path)
     secret = _secret(tables["webhooks"], "secret", findings, path)
     registries = _registries(cast("dict[str, Section]", sections["registries"]), findings, path)
@@ -94,6 +93,7 @@ def examine(
     described = {
         name: apps.with_defaults(section, address) for name, section in cast("dict[str, Section]", sections["apps"]).items()
     }
+    _check_listeners(tables, described, findings)
     found = _apps(described, findings, makers)
     _check_pressure(tables["limits"], findings)
     sleeping.check_warm(found, tables["limits"]["max_stacks"], findings)
@@ -114,6 +114,7 @@ def examine(
         webhooks=Webhooks(secret),
         warnings=findings.all,
         sections={**sections, **tables, "apps": described},
+        doors=(*(Door("http", text) for text in tables["gateway"]["listen"]), *(door for app in found for door in app.doors)),
     )
 
 
@@ -140,9 +141,13 @@ def _url(gateway: Section) -> str:
 # -- what concerns more than one key ------------------------------------------------------------------------------------
 
 
-def _check_listeners(tables: Mapping[str, Section], findings: Findings) -> None:
-    listeners = [(("gateway", "listen"), endpoints.parse(text)) for text in tables["gateway"]["listen"]]
+def _check_listeners(tables: Mapping[str, Section], described: Mapping[str, Section], findings: Findings) -> None:
+    listeners: list[tuple[tuple[str, ...], endpoints.Listen]] = [
+        (("gateway", "listen"), endpoints.parse(text)) for text in tables["gateway"]["listen"]
+    ]
     listeners.append((("admin", "listen"), endpoints.parse(tables["admin"]["listen"])))
+    for section in described.values():
+        listeners += (((*map(str, section.path), "listen"), endpoints.parse_door(text)) for text in section["listen"] or ())
     for (_, first), (place, second) in combinations(listeners, 2):
         if first.collides(second):
             findings.wrong(place, f'"{second.text}" cannot be listened on beside "{first.text}": choose another')

@@ -9,7 +9,7 @@ from bisect import bisect_left
 from collections.abc import Iterable, Mapping
 from typing import Any, TypeVar
 
-from attrs import Factory, define, field
+from attrs import Factory, define, evolve, field
 
 from .lifecycle import Event, State
 from .tickets import Ticket
@@ -72,8 +72,33 @@ class Histogram:
 
 
 @define
+class TcpCounters:
+    """Of the front doors of apps' own ports."""
+
+    connections: dict[str, int] = field(factory=dict)  # open now, by protocol
+    refusals: dict[tuple[str, str], int] = field(factory=dict)  # by protocol, and by the type of the problem
+
+    def refused(self, protocol: str, problem: str) -> None:
+        """One more client was told why it gets no stack."""
+        self.refusals[protocol, problem] = self.refusals.get((protocol, problem), 0) + 1
+
+    def __add__(self, other: TcpCounters) -> TcpCounters:
+        return TcpCounters(_sums(self.connections, other.connections), _sums(self.refusals, other.refusals))
+
+    def plain(self) -> tuple[dict[str, int], list[tuple[str, str, int]]]:
+        return self.connections, [(*kind, count) for kind, count in self.refusals.items()]
+
+    @classmethod
+    def of(cls, plain: Any) -> TcpCounters:
+        """The inverse of ``plain``; None is what an earlier version has counted."""
+        connections, refusals = plain if plain else ({}, ())
+        return cls(connections, {(protocol, problem): count for protocol, problem, count in refusals})
+
+
+@define
 class HttpCounters:
-    """Of one HTTP front door. ``answers`` is status and method of every answer that was begun to be given."""
+    """Of the HTTP front door, and beside it ``tcp``. ``answers`` is status and method of every answer that was begun to be
+    given."""
 
     answers: dict[tuple[bytes, int], int] = field(factory=dict)
     held: Histogram = field(factory=Histogram)  # how long requests waited for their stack
@@ -82,6 +107,11 @@ class HttpCounters:
     connections: int = 0  # open now
     turned_away: int = 0  # connections beyond a limit
     unlogged: int = 0  # lines that the access log had no room for
+    tcp: TcpCounters = field(factory=TcpCounters)
+
+    def ended(self) -> HttpCounters:
+        """What is left of it when its process has ended: everything but what was open."""
+        return evolve(self, connections=0, tcp=evolve(self.tcp, connections={}))
 
     def count(self, method: bytes, status: int) -> None:
         """One more answer. The hot path increments ``answers`` itself, and comes here when there is no entry yet."""
@@ -101,13 +131,15 @@ class HttpCounters:
             self.connections + other.connections,
             self.turned_away + other.turned_away,
             self.unlogged + other.unlogged,
+            self.tcp + other.tcp,
         )
 
     def plain(self) -> dict[str, Any]:
         """As JSON can carry it from a worker to the gateway; ``of`` reads it."""
         answers = [(method.decode("ascii"), status, count) for (method, status), count in self.answers.items()]
         plain = {name: getattr(self, name) for name in _PLAIN}
-        return {**plain, "answers": answers, "held": self.held.plain(), "served": self.served.plain()}
+        histograms = {"held": self.held.plain(), "served": self.served.plain()}
+        return {**plain, **histograms, "answers": answers, "tcp": self.tcp.plain()}
 
     @classmethod
     def of(cls, plain: Mapping[str, Any]) -> HttpCounters:
@@ -116,7 +148,7 @@ class HttpCounters:
         answers = {(method.encode("ascii"), status): count for method, status, count in plain["answers"]}
         none = cls()
         held, served = none.held.filled(plain.get("held")), none.served.filled(plain.get("served"))
-        return cls(answers, held, served, **known)
+        return cls(answers, held, served, **known, tcp=TcpCounters.of(plain.get("tcp")))
 
 
 _PLAIN = ("refusals", "connections", "turned_away", "unlogged")

@@ -259,6 +259,23 @@ class LogTail:
 
 
 @frozen
+class Door:
+    """A socket that clients come to. ``protocol`` is "http", where the host says which app is meant, or one of PROTOCOLS, and
+    then it is the door of ``app``. ``endpoint`` is a Twisted endpoint string."""
+
+    protocol: str
+    endpoint: str
+    app: str = ""
+
+
+BY_USER = ("postgresql", "redis")
+"""Protocols in which the client says by a user name which stack of the app it wants."""
+
+PROTOCOLS = (*BY_USER, "tcp")
+"""What an app may listen for on a port of its own. With "tcp" everybody who connects wants the app's one stack."""
+
+
+@frozen
 class ReadyPolicy:
     """When a launched stack counts as ready. ``http`` is a path; without one, an accepted connection is enough."""
 
@@ -315,6 +332,7 @@ class App:
     prewarm: str = "off"  # what a push to the registry does: nothing, "pull" its image, or "start" the stack too
     warm: tuple[str, ...] = ()  # names (tags, branches) whose newest version is kept started and paused
     provisioned: bool = False  # its names are those of rows of the manifest, and of nothing else (core.provisions)
+    doors: tuple[Door, ...] = ()  # ports of its own
 
 
 @frozen

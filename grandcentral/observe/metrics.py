@@ -122,7 +122,7 @@ METRICS = (
     Metric(
         "grandcentral_http_connections",
         "gauge",
-        "Connections of clients that are open.",
+        "Connections of clients that are open, those to the ports of apps not counted.",
         (),
         lambda facts: _one(facts.http.connections),
     ),
@@ -132,6 +132,21 @@ METRICS = (
         "Connections beyond `max_connections` or `max_connections_per_client`.",
         (),
         lambda facts: _one(facts.http.turned_away),
+    ),
+    Metric(
+        "grandcentral_tcp_connections",
+        "gauge",
+        "Connections of clients to the ports of apps that are open, by what is spoken there: `postgresql`, `redis`, `tcp`.",
+        ("protocol",),
+        lambda facts: _by("protocol", dict(sorted(facts.http.tcp.connections.items()))),
+    ),
+    Metric(
+        "grandcentral_tcp_refusals_total",
+        "counter",
+        "Clients there that got no stack, by the type of the problem as in `grandcentral_http_refusals_total`. Names that can "
+        "be nobody's are not in it.",
+        ("protocol", "type"),
+        lambda facts: _by_both(("protocol", "type"), facts.http.tcp.refusals),
     ),
     Metric(
         "grandcentral_held_requests",

@@ -169,6 +169,11 @@ def _text(text: str) -> bytes:
     return text[: 1 + LONGEST_TEXT].replace("\0", " ").encode("utf-8", "replace") + b"\0"
 
 
+_NO_DATABASE = "This user has no database here."
+NO_DATABASE = error(INVALID_AUTHORIZATION, _NO_DATABASE, "The user name decides where a connection leads to.")
+"""The one answer to all names that lead nowhere, whatever the reason."""
+
+
 def _violation(why: str) -> Reject:
     return Reject(error(PROTOCOL_VIOLATION, why), why)
 
@@ -194,8 +199,7 @@ def _start(replay: bytes, size: int, allows: Callable[[str], bool]) -> Route | R
         return Reject(error(INVALID_AUTHORIZATION, why), why)
     name = user.decode("ascii", "replace")
     if not routable(name) or not allows(name):
-        why = "This user has no database here."
-        return Reject(error(INVALID_AUTHORIZATION, why, "The user name decides where a connection leads to."), why)
+        return Reject(NO_DATABASE, _NO_DATABASE)
     return Route(name, parameters.get(b"database") or user, replay)
 
 

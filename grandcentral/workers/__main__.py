@@ -39,7 +39,8 @@ def main() -> None:
 
 
 def put_together(reactor: Any, assignment: Assignment) -> Any:
-    from ..frontdoor import MonotonicClock, http_frontend
+    from ..doors import front_doors
+    from ..frontdoor import MonotonicClock
     from .places import address
     from .stacks import RemoteStacks, share
     from .worker import Worker
@@ -47,21 +48,27 @@ def put_together(reactor: Any, assignment: Assignment) -> Any:
     configuration = assignment.configuration
     clock = MonotonicClock(reactor)
     stacks = RemoteStacks(clock, share(configuration.limits, assignment.workers))
-    frontend = http_frontend(reactor, clock, stacks, configuration, assignment.secret, assignment.workers)
-    stacks.on_close = frontend.forget
-    descriptors = range(FIRST_DESCRIPTOR, FIRST_DESCRIPTOR + len(configuration.gateway.listen))
-    ports = [(descriptor, listen(reactor, descriptor, frontend)) for descriptor in descriptors]
+    doors = front_doors(reactor, clock, stacks, configuration, assignment.secret, assignment.workers)
+    stacks.on_close = doors.forget
+    factories = {door.endpoint: doors.factory(door) for door in configuration.doors}
+    descriptors = range(FIRST_DESCRIPTOR, FIRST_DESCRIPTOR + len(factories))
+    ports = [
+        (descriptor, listen(reactor, descriptor, factory))
+        for descriptor, factory in zip(descriptors, factories.values(), strict=True)
+    ]
     control = address(assignment.control)
-    return Worker(
+    worker = Worker(
         clock=clock,
         assignment=assignment,
         stacks=stacks,
-        front=frontend,
+        front=doors,
         ports=ports,
-        listen=lambda descriptor: listen(reactor, descriptor, frontend),
+        listen=lambda endpoint, descriptor: listen(reactor, descriptor, factories[endpoint]),
         connect=lambda factory: reactor.connectUNIX(control, factory, timeout=5),
         ended=reactor.stop,
     )
+    doors.tcp.elsewhere = worker.interrupt
+    return worker
 
 
 def listen(reactor: Any, descriptor: int, factory: Any) -> Any:

@@ -17,7 +17,7 @@ from ..config import Configuration
 from ..config.configuration import Admin, Webhooks
 from ..core.model import App
 
-FIRST_DESCRIPTOR = 3  # the listening sockets of a worker are open from here on, in the order of ``gateway.listen``
+FIRST_DESCRIPTOR = 3  # the listening sockets of a worker are open from here on, in the order of the configuration's ``doors``
 
 
 @frozen

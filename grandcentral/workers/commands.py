@@ -69,6 +69,13 @@ class Progress(amp.Command):
     response = [(b"text", amp.Unicode(optional=True)), (b"seconds", amp.Float(optional=True))]
 
 
+class Interrupt(amp.Command):
+    """A cancel request of PostgreSQL's that came to a worker which does not have the session: to the gateway, and from there to
+    the others. Answered when whoever has the session has passed it on, or nobody has it."""
+
+    arguments = [(b"process", amp.Integer()), (b"secret", amp.String()), (b"message", amp.String())]
+
+
 class Activity(amp.Command):
     """Worker to gateway, once a second: totals of its own, and of each stack that it used since the last time."""
 

@@ -16,8 +16,8 @@ import json
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
-from attrs import define, evolve, field
-from twisted.internet.defer import CancelledError, Deferred, gatherResults, succeed
+from attrs import define, field
+from twisted.internet.defer import CancelledError, Deferred, DeferredList, gatherResults, succeed
 from twisted.internet.interfaces import IAddress, IReactorTime
 from twisted.internet.protocol import Factory, connectionDone
 from twisted.logger import Logger
@@ -30,7 +30,7 @@ from ..core.tickets import Ticket
 from ..errors import Refusal, ShuttingDown
 from ..interfaces import ISharedStacks
 from . import refusals
-from .commands import Activity, Closed, Drain, Hello, Lend, Line, Listening, Lost, Progress, Retire, TakeBack, Wake
+from .commands import Activity, Closed, Drain, Hello, Interrupt, Lend, Line, Listening, Lost, Progress, Retire, TakeBack, Wake
 
 ANSWER_WITHIN = 3.0  # seconds; a worker that takes longer is taken for busy
 
@@ -111,7 +111,7 @@ class Hub:
         """This process has ended, and everything that it had in flight with it."""
         member = self.members.pop(pid, None)
         if member is not None:
-            self._past += evolve(member.counters, connections=0)
+            self._past += member.counters.ended()
             for ticket, last in member.use.values():
                 if ticket is not None:
                     for name in _GAUGES:
@@ -134,6 +134,12 @@ class Hub:
 
     def progress(self, key: Key) -> tuple[str, float] | None:
         return self._stacks.progress(key)
+
+    def interrupt(self, asker: Member | None, process: int, secret: bytes, message: bytes) -> Deferred[Any]:
+        """Ask every other worker to pass on a cancel request if the session is one of its own. Fires when all have answered."""
+        lines = [member.line for member in self.members.values() if member is not asker and member.line is not None]
+        asked = [line.callRemote(Interrupt, process=process, secret=secret, message=message) for line in lines]
+        return DeferredList([one.addErrback(lambda _: None) for one in asked])  # it has ended, or does not know how to
 
     def count(self, member: Member, reports: Iterable[Mapping[str, Any]]) -> None:
         """Bring the tickets, which are the sums of what all workers count, up to date with what one of them says."""
@@ -260,6 +266,10 @@ class HubLine(Line):
     def progress(self, key: str) -> dict[str, Any]:
         text, seconds = self._hub.progress(Key.parse(key)) or (None, None)
         return {"text": text, "seconds": seconds}
+
+    @Interrupt.responder
+    def interrupt(self, process: int, secret: bytes, message: bytes) -> Deferred[dict[str, Any]]:
+        return self._hub.interrupt(self._member, process, secret, message).addCallback(lambda _: {})
 
     @Activity.responder
     def activity(

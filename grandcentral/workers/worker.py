@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from typing import Any, Protocol
 
 from attrs import define, field
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import Deferred, succeed
 from twisted.internet.interfaces import IReactorTime
 from twisted.internet.protocol import ClientFactory, connectionDone
 from twisted.internet.task import LoopingCall, deferLater
@@ -18,8 +18,9 @@ from twisted.python.failure import Failure
 from .. import __version__, events
 from ..core.counters import HttpCounters
 from ..core.keys import Key
+from ..wire.postgresql_server import SessionKey
 from .assignment import Assignment
-from .commands import Activity, Closed, Drain, Hello, Lend, Line, Listening, Retire, TakeBack
+from .commands import Activity, Closed, Drain, Hello, Interrupt, Lend, Line, Listening, Retire, TakeBack
 from .stacks import RemoteStacks
 
 BEAT = 1.0  # seconds
@@ -33,6 +34,7 @@ class Front(Protocol):
 
     @property
     def connections(self) -> int: ...
+    def interrupt_here(self, session: SessionKey, message: bytes) -> Deferred[Any]: ...
     def counted(self) -> HttpCounters: ...
     def start(self) -> None: ...
     def retire(self) -> Deferred[None]: ...
@@ -47,8 +49,8 @@ class Port(Protocol):
 
 @define(eq=False)
 class Worker:
-    """``ports`` accept already, in the order of ``gateway.listen``; with each comes the descriptor that it was given, and
-    ``listen(descriptor)`` makes one more.
+    """``ports`` accept already, in the order of the configuration's ``doors``; with each comes the descriptor that it was
+    given, and ``listen(endpoint, descriptor)`` makes one more, or raises KeyError for an endpoint that we do not know.
 
     ``connect(factory)`` begins to connect to the gateway; ``ended()`` is called when a worker that was told to retire has done
     so. For ``stop`` that is the caller's business.
@@ -59,7 +61,7 @@ class Worker:
     _stacks: RemoteStacks
     _front: Front
     _ports: Sequence[tuple[int, Port]]
-    _listen: Callable[[int], Port]
+    _listen: Callable[[str, int], Port]
     _connect: Callable[[ClientFactory], object]
     _ended: Callable[[], None]
     _pid: int = field(factory=os.getpid)
@@ -123,8 +125,8 @@ class Worker:
             digest=assignment.digest,
             retiring=self._retiring,
         )
-        for endpoint, (descriptor, _) in zip(assignment.configuration.gateway.listen, self._ports, strict=False):
-            line.callRemote(Listening, endpoint=endpoint, descriptor=descriptor)
+        for door, (descriptor, _) in zip(assignment.configuration.doors, self._ports, strict=False):
+            line.callRemote(Listening, endpoint=door.endpoint, descriptor=descriptor)
         for slot, sockets in self._lent.items():
             for endpoint, descriptor, _ in sockets:
                 line.callRemote(Listening, endpoint=endpoint, descriptor=descriptor, slot=slot)
@@ -145,13 +147,30 @@ class Worker:
         """Accept from a socket of a slot that has no worker."""
         if self._retiring or self._stopping:
             os.close(descriptor)
+            return
+        try:
+            port = self._listen(endpoint, descriptor)
+        except KeyError:  # of an app that the gateway has come to know after us
+            os.close(descriptor)
         else:
-            self._lent.setdefault(slot, []).append((endpoint, descriptor, self._listen(descriptor)))
+            self._lent.setdefault(slot, []).append((endpoint, descriptor, port))
 
     def give_back(self, slot: int) -> None:
         """It has one again."""
         for _, descriptor, port in self._lent.pop(slot, ()):
             _close(descriptor, port)
+
+    def interrupt(self, session: SessionKey, message: bytes) -> Deferred[Any]:
+        """Have the other workers pass on a cancel request; fires when that is over. Without a gateway nobody is asked."""
+        line = self._line
+        if line is None or not line.open:
+            return succeed(None)
+        asked = line.callRemote(Interrupt, process=session.process, secret=session.secret, message=message)
+        return asked.addErrback(lambda _: None)  # the line broke, or a gateway of an earlier version does not know how to
+
+    def interrupt_here(self, session: SessionKey, message: bytes) -> Deferred[Any]:
+        """The same, asked of us."""
+        return self._front.interrupt_here(session, message)
 
     def close(self, key: Key, generation: int) -> None:
         self._stacks.close(key, generation)
@@ -212,6 +231,10 @@ class WorkerLine(Line):
     @Drain.responder
     def drain(self, key: str, generation: int, outlived: bool | None = None) -> dict[str, Any]:
         return {"busy": self._worker.drain(Key.parse(key), generation, bool(outlived))}
+
+    @Interrupt.responder
+    def interrupt(self, process: int, secret: bytes, message: bytes) -> Deferred[dict[str, Any]]:
+        return self._worker.interrupt_here(SessionKey(process, secret), message).addCallback(lambda _: {})
 
     @Lend.responder
     def lend(self, slot: int, endpoint: str, descriptor: int) -> dict[str, Any]:

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from grandcentral.core.compose import SAMPLE
-from grandcentral.core.model import App, Endpoint, IdlePolicy, ReadyPolicy
+from grandcentral.core.model import App, Door, Endpoint, IdlePolicy, ReadyPolicy
 from grandcentral.core.procfile import CommandTemplate
 
 from .support import configure, problems
@@ -133,6 +133,26 @@ def test_start_within(place: Path) -> None:
     assert app(place, GIT, start_within='"1h"').start_within == 3600.0
 
 
+class TestPorts:
+    def test_an_app_needs_no_host_if_it_has_a_port_and_need_not_speak_http_then(self, place: Path) -> None:
+        found = app(place, GIT, host="", listen='"postgresql:5432:interface=127.0.0.1"')
+        assert found.doors == (Door("postgresql", "tcp:5432:interface=127.0.0.1", "app"),)
+        assert (found.hosts, found.ready.http) == ((), None)
+        assert app(place, GIT, host="", listen='"redis:6379"', ready='"/up"').ready.http == "/up"
+        assert app(place, GIT, listen='"redis:6379"').ready.http == "/"
+
+    def test_all_doors_are_listened_on(self, place: Path) -> None:
+        configuration = configure(place, table(COMPOSE, listen='["tcp:2525", "tcp:2526"]'))
+        assert [door.endpoint for door in configuration.doors] == ["tcp:8080", "tcp:2525", "tcp:2526"]
+
+    def test_two_apps_cannot_have_one_port(self, place: Path) -> None:
+        both = table(COMPOSE, listen='"tcp:2525"') + table(COMPOSE, host='"b.example.com"', listen='"tcp:2525"').replace(
+            "[apps.app]", "[apps.other]"
+        )
+        [problem] = problems(place, both)
+        assert 'apps.other.listen: "tcp:2525" cannot be listened on beside "tcp:2525": choose another' in problem
+
+
 # -- what does not go together ------------------------------------------------------------------------------------------
 
 
@@ -140,7 +160,7 @@ def test_start_within(place: Path) -> None:
     ("parts", "more", "problem"),
     [
         ({}, {"host": "'a.example.com'"}, "apps.app: does not say what it is: add upstream"),
-        (STATIC, {"host": ""}, "apps.app: needs a host: add one such as"),
+        (STATIC, {"host": ""}, "apps.app: needs a host, or a port: add host = "),
         (STATIC, {"git": "'src/myrepo'"}, "apps.app.git: means nothing together with upstream: remove one of them"),
         (STATIC, {"idle": "'5m'"}, "apps.app.idle: means nothing together with upstream"),
         (STATIC, {"version": "'name'"}, "apps.app.version: means nothing together with upstream"),
@@ -199,7 +219,16 @@ def test_start_within(place: Path) -> None:
         ),
         (COMPOSE, {"allow": "'everything'"}, 'apps.app.allow: "everything" is not one of "bind-mounts", "cap-add"'),
         (COMPOSE, {"address": "'public'"}, 'apps.app.address: "public" is not one of "container", "published"'),
-        (COMPOSE, {"listen": "'postgresql:5432'"}, "apps.app.listen: is not in this version yet: "),
+        (COMPOSE, {"listen": "'postgresql:5432'"}, 'apps.app.listen: "postgresql:5432" leads to one stack of many by the user\'s name'),
+        (COMPOSE, {"listen": "'mysql:3306'"}, 'apps.app.listen: "mysql:3306": what an app can listen for is postgresql, redis'),
+        (COMPOSE, {"listen": "'tcp:8080'"}, 'apps.app.listen: "tcp:8080" cannot be listened on beside "tcp:8080"'),
+        (STATIC, {"listen": "'redis:6379'"}, 'apps.app.listen: "redis:6379" leads to a stack for each user name, and an upstream'),
+        (GIT, {"listen": "'tcp:2525'"}, 'apps.app.listen: "tcp:2525" leads to one stack, and the app has many: write one'),
+        (
+            GIT,
+            {"host": "", "listen": "'redis:6379'", "requests": "{ path = '/x', wakes = true }"},
+            "apps.app.requests: is about requests of HTTP, and the app has no host",
+        ),
         (COMPOSE, {"comopse": "'x'"}, 'apps.app.comopse: is no key of the configuration; did you mean "compose"?'),
         (GIT, {"idle": "{ pause = '1h', stop = '5m' }"}, "apps.app.idle: pauses no sooner than it stops"),
         (GIT, {"idle": "{ pause = '1h' }"}, "apps.app.idle: pauses no sooner than it stops"),

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from twisted.internet import endpoints as twisted
 from twisted.internet.testing import MemoryReactor
 
-from grandcentral.config.endpoints import Listen, parse
+from grandcentral.config.endpoints import Listen, door, parse, parse_door
+from grandcentral.core.model import Door
 
 
 @pytest.mark.parametrize(
@@ -82,3 +85,32 @@ def test_any_text_is_an_endpoint_or_a_value_error(text: str) -> None:
     except ValueError:
         return
     assert listen.kind in ("tcp", "unix", "systemd")
+
+
+class TestPortsOfApps:
+    def test_what_is_spoken_there_is_said_first(self) -> None:
+        assert door("postgresql:5432", "db") == Door("postgresql", "tcp:5432", "db")
+        assert door("redis:6379:interface=127.0.0.1", "cache") == Door("redis", "tcp:6379:interface=127.0.0.1", "cache")
+        assert door("tcp:2525", "mail") == Door("tcp", "tcp:2525", "mail")
+        assert parse_door("redis:6379:interface=::1".replace("::", "\\:\\:")).interface == "::1"
+
+    @pytest.mark.parametrize(
+        ("text", "why"),
+        [
+            ("mysql:3306", "what an app can listen for is postgresql, redis and tcp: write one such as"),
+            ("postgresql", "what an app can listen for is"),
+            ("unix:/run/db", "what an app can listen for is"),
+            ("postgresql:x", '"postgresql:x": "x" is not a port'),
+            ("postgresql:", '"postgresql:" names no port: write one such as "postgresql:5432"'),
+            ("redis:6379:iface=lo", '"redis:6379:iface=lo": a tcp: endpoint takes backlog, interface, port'),
+            ("tcp:0", "nobody would know the port"),
+        ],
+    )
+    def test_what_we_do_not_take_has_a_reason(self, text: str, why: str) -> None:
+        with pytest.raises(ValueError, match=re.escape(why)):
+            parse_door(text)
+
+    def test_one_port_is_one_listener_s(self) -> None:
+        assert parse_door("redis:80").collides(parse("tcp:80:interface=127.0.0.1"))
+        assert parse_door("redis:80").collides(parse_door("postgresql:80"))
+        assert not parse_door("redis:80").collides(parse_door("redis:81"))

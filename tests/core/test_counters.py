@@ -7,7 +7,7 @@ import json
 from hypothesis import given
 from hypothesis import strategies as st
 
-from grandcentral.core.counters import FINE, METHODS, OTHER, SECONDS, Histogram, HttpCounters, StackCounters
+from grandcentral.core.counters import FINE, METHODS, OTHER, SECONDS, Histogram, HttpCounters, StackCounters, TcpCounters
 from grandcentral.core.keys import Key
 from grandcentral.core.lifecycle import TRANSITIONS, Event, State
 from grandcentral.core.model import Endpoint
@@ -27,7 +27,13 @@ def histogram(values: list[float], bounds: tuple[float, ...] = SECONDS) -> Histo
 
 refusals = st.dictionaries(st.sampled_from(["asleep", "at-capacity"]), st.integers(1, 1000))
 fine = seconds.map(lambda values: histogram(values, FINE))
-counters = st.builds(HttpCounters, answers, seconds.map(histogram), fine, refusals, numbers, numbers, numbers)
+protocols = st.sampled_from(["postgresql", "redis", "tcp"])
+tcp = st.builds(
+    TcpCounters,
+    st.dictionaries(protocols, numbers),
+    st.dictionaries(st.tuples(protocols, st.sampled_from(["asleep", "at-capacity"])), st.integers(1, 1000)),
+)
+counters = st.builds(HttpCounters, answers, seconds.map(histogram), fine, refusals, numbers, numbers, numbers, tcp)
 
 
 @given(seconds, seconds)

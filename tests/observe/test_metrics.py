@@ -63,6 +63,8 @@ def test_what_is_counted_is_what_is_told() -> None:
     http.held.observe(7.0)
     http.served.observe(0.004)
     http.refused("asleep")
+    http.tcp.connections["redis"] = 3
+    http.tcp.refused("postgresql", "at-capacity")
     table.started("cold", None, 12.0, {"pull": 8.0})
     table.started("stopped", "no image", 1.0, {})
     table.started("paused", None, 0.002, {})
@@ -78,6 +80,8 @@ def test_what_is_counted_is_what_is_told() -> None:
         'grandcentral_build_info{version="1.2.3",python="3.11.2"}': 1,
         'grandcentral_http_requests_total{code="200",method="GET"}': 5,
         'grandcentral_http_requests_total{code="418",method="other"}': 1,
+        'grandcentral_tcp_connections{protocol="redis"}': 3,
+        'grandcentral_tcp_refusals_total{protocol="postgresql",type="at-capacity"}': 1,
         'grandcentral_http_held_seconds_bucket{le="0.25"}': 0,
         'grandcentral_http_held_seconds_bucket{le="0.5"}': 1,
         'grandcentral_http_held_seconds_bucket{le="10"}': 2,

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from attrs import define, field
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import Deferred, succeed
 from twisted.internet.error import ConnectionLost
 from twisted.python.failure import Failure
 from twisted.test.iosim import FakeTransport, IOPump, connect
@@ -16,6 +16,7 @@ from grandcentral.config.configuration import Admin, Configuration, Docker, Gate
 from grandcentral.core.counters import HttpCounters
 from grandcentral.core.keys import Key
 from grandcentral.core.model import Limits
+from grandcentral.wire.postgresql_server import SessionKey
 from grandcentral.workers.assignment import Assignment
 from grandcentral.workers.hub import Hub, HubFactory
 from grandcentral.workers.stacks import RemoteStacks
@@ -40,6 +41,13 @@ class FakeFront:
     counters: HttpCounters = field(factory=HttpCounters)
     told: list[str] = field(factory=list)
     gone: Deferred[None] = field(factory=Deferred)
+    sessions: dict[SessionKey, Deferred[None]] = field(factory=dict)  # and when a cancel request for them is delivered
+
+    def interrupt_here(self, session: SessionKey, message: bytes) -> Deferred[None]:
+        if session not in self.sessions:
+            return succeed(None)
+        self.told.append(f"interrupt {session.process} {message!r}")
+        return self.sessions[session]
 
     def counted(self) -> HttpCounters:
         return self.counters
@@ -97,7 +105,7 @@ class OneWorker:
     def _ended(self) -> None:
         self.ended += 1
 
-    def _listen(self, descriptor: int) -> Any:
+    def _listen(self, endpoint: str, descriptor: int) -> Any:
         raise AssertionError("no line of this rig has sockets")
 
     def ask(self, name: str = "0000000") -> Client:

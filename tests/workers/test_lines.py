@@ -5,11 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import pytest
+from twisted.internet.defer import Deferred
 
 from grandcentral import errors
+from grandcentral.core.counters import TcpCounters
 from grandcentral.core.keys import Key
 from grandcentral.core.lifecycle import Event
 from grandcentral.core.model import Limits, Service, StackSpec
+from grandcentral.wire.postgresql_server import SessionKey
 from tests.stacks.world import Client
 
 from .rig import KEY, Rig
@@ -121,13 +124,17 @@ class TestUse:
         for worker in rig.workers:
             worker.front.counters.count(b"GET", 200)
             worker.front.counters.connections = 5
+            worker.front.counters.tcp.connections["redis"] = 2
+            worker.front.counters.tcp.refused("redis", "asleep")
         rig.pass_time(1.1)
         assert rig.hub.counted().answers == {(b"GET", 200): 2}
         assert rig.hub.counted().connections == 10
+        assert rig.hub.counted().tcp == TcpCounters({"redis": 4}, {("redis", "asleep"): 2})
         rig.workers[0].die()
         rig.hub.gone(rig.workers[0].pid)
         assert rig.hub.counted().answers == {(b"GET", 200): 2}
         assert rig.hub.counted().connections == 5
+        assert rig.hub.counted().tcp == TcpCounters({"redis": 2}, {("redis", "asleep"): 2})
 
     def test_use_of_a_generation_that_was_stopped_is_not_use_of_the_next(self, rig: Rig) -> None:
         ticket = rig.ready()
@@ -151,6 +158,38 @@ class TestUse:
         assert rig.hub is not None
         assert len(rig.hub.members[rig.workers[0].pid].use) == 230
         rig.close()
+
+
+@pytest.mark.failure(18)
+class TestCancelRequests:
+    def test_one_reaches_the_worker_that_has_the_session_and_ends_when_it_is_delivered(self, rig: Rig) -> None:
+        one, other = rig.workers
+        delivered: Deferred[None] = Deferred()
+        other.front.sessions[SessionKey(7, b"abcd")] = delivered
+        over: list[object] = []
+        one.worker.interrupt(SessionKey(7, b"abcd"), b"stop it").addCallback(over.append)
+        rig.flush()
+        assert other.front.told[-1] == "interrupt 7 b'stop it'"
+        assert over == []
+        delivered.callback(None)
+        rig.flush()
+        assert len(over) == 1
+        assert one.front.told == ["start"], "it is asked of others only"
+
+    @pytest.mark.parametrize("session", [SessionKey(7, b"other"), SessionKey(8, b"abcd")])
+    def test_one_that_nobody_knows_is_over_at_once(self, rig: Rig, session: SessionKey) -> None:
+        rig.workers[1].front.sessions[SessionKey(7, b"abcd")] = Deferred()
+        over: list[object] = []
+        rig.workers[0].worker.interrupt(session, b"stop it").addCallback(over.append)
+        rig.flush()
+        assert len(over) == 1
+        assert rig.workers[1].front.told == ["start"]
+
+    def test_without_a_gateway_nobody_is_asked(self, rig: Rig) -> None:
+        rig.kill_the_gateway()
+        over: list[object] = []
+        rig.workers[0].worker.interrupt(SessionKey(7, b"abcd"), b"stop it").addCallback(over.append)
+        assert over == [None]
 
 
 class TestDrain:

@@ -77,7 +77,7 @@ class ClientConnection:
         believed = trusted(peer, front.settings.trusted_proxies)
         self.peer = peer
         self.hop = Hop(peer, front.settings.scheme, believed, traceparent if front.settings.tracing else None)
-        limit = front.crowd.seat(peer, believed or not peer, len(front.clients), front.settings)
+        limit = front.crowd.seat(peer, believed or not peer, len(front.clients) + front.crowd.guests, front.settings)
         if limit is None:
             self._seated = True
         else:

@@ -2,17 +2,28 @@
 
 from __future__ import annotations
 
+from typing import Protocol
+
 from ...errors import TooManyConnections
-from .settings import HttpSettings
+
+
+class Seats(Protocol):
+    """What a front door's settings say of connections."""
+
+    @property
+    def max_connections(self) -> int: ...
+    @property
+    def max_connections_per_client(self) -> int: ...
 
 
 class Crowd:
-    """Connections by the client's address."""
+    """Connections by the client's address. ``guests`` are those of other front doors than HTTP's."""
 
     def __init__(self) -> None:
+        self.guests = 0
         self._there: dict[str, int] = {}
 
-    def seat(self, peer: str, exempt: bool, total: int, settings: HttpSettings) -> TooManyConnections | None:
+    def seat(self, peer: str, exempt: bool, total: int, settings: Seats) -> TooManyConnections | None:
         """Count one more in, or say which limit it exceeds. Who is seated has to leave.
 
         :param exempt: the address stands for many clients, or for none: only the total counts.
