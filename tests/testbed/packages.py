@@ -7,6 +7,7 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Mapping
+from glob import glob
 
 from .errors import Unavailable
 
@@ -21,6 +22,9 @@ PROGRAMS: Mapping[str, str] = {
     "git": "git",
     "ip": "iproute2",
     "iptables": "iptables",
+    "postgres": "postgresql",
+    "psql": "postgresql-client",
+    "redis-server": "redis-server",
 }
 """Program to the Debian package that has it."""
 
@@ -29,8 +33,10 @@ FONT_PACKAGE = "fonts-dejavu-core"  # without any font a screenshot shows boxes
 
 
 def search_path() -> str:
-    """$PATH and where Debian keeps what only root uses: programs of ours look for programs of theirs there too."""
-    return f"{os.environ.get('PATH', '')}:/usr/local/sbin:/usr/sbin:/sbin"
+    """$PATH and where Debian keeps what only root uses, and PostgreSQL's servers: programs of ours look for programs of theirs
+    there too."""
+    servers = sorted(glob("/usr/lib/postgresql/*/bin"), reverse=True)
+    return ":".join((os.environ.get("PATH", ""), "/usr/local/sbin:/usr/sbin:/sbin", *servers))
 
 
 def find(program: str) -> str:

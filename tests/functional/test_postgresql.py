@@ -1,0 +1,190 @@
+"""PostgreSQL's own clients, through the gateway, to PostgreSQL servers that are started for them."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+import psycopg
+import pytest
+
+from tests.gateway import eventually
+
+from .databases import PASSWORD, Database, Servers, psql
+
+Serve = Any
+
+
+@pytest.fixture
+def servers(tmp_path: Path) -> Iterator[Servers]:
+    there = Servers(tmp_path)
+    yield there
+    there.remove()
+
+
+@pytest.fixture
+def serve(servers: Servers) -> Iterator[Serve]:
+    """Starts a gateway over servers, which are stopped at the end."""
+    with ExitStack() as stack:
+        yield lambda **how: stack.enter_context(servers.serve("postgresql", **how))
+
+
+@pytest.mark.failure(18)
+@pytest.mark.parametrize("workers", [0, 2])
+def test_a_server_is_started_for_the_first_client_and_each_user_has_its_own(serve: Serve, workers: int) -> None:
+    db: Database = serve(workers=workers)
+    first = psql(db.conninfo(0), "SELECT current_user", "CREATE TABLE ours AS SELECT 1 AS it")
+    assert (first.stdout, first.stderr) == (f"{db.users[0]}\nSELECT 1\n", "")
+    assert [db.state(0), db.state(1)] == ["ready", "cold"]
+    second = psql(db.conninfo(1), "SELECT to_regclass('ours')", "SELECT current_user")
+    assert second.stdout == f"\n{db.users[1]}\n"
+    with psycopg.connect(db.conninfo(0)) as connection:
+        assert connection.execute("SELECT it FROM ours").fetchall() == [(1,)]
+    eventually(lambda: db.running.stacks()[db.users[0]]["streams"] == 0)
+
+
+@pytest.mark.failure(18)
+def test_only_users_that_there_are_lead_anywhere(serve: Serve) -> None:
+    db: Database = serve()
+    names = ["0000000", db.users[0].upper(), "169.254.169.254", "postgres.internal", "localhost", f'"{db.users[0]}"', "postgres"]
+    for name in names:
+        with pytest.raises(psycopg.OperationalError) as refused:
+            psycopg.connect(host="127.0.0.1", port=db.port, user=name, password=PASSWORD, dbname=db.users[0])
+        assert "FATAL:  This user has no database here." in str(refused.value)
+    assert db.running.stacks() == {}
+    wrong = psql(db.conninfo(0, password="guess"), "SELECT 1")
+    assert "password authentication failed" in wrong.stderr
+    asked = psql(db.conninfo(0, sslmode="require"), "SELECT 1")
+    assert "server does not support SSL" in asked.stderr
+
+
+@pytest.mark.failure(18)
+@pytest.mark.parametrize("workers", [0, 2])
+def test_a_query_is_cancelled_by_whichever_worker_hears_of_it(serve: Serve, workers: int) -> None:
+    db: Database = serve(workers=workers)
+    for _ in range(6 if workers else 1):  # the kernel chooses the workers
+        with psycopg.connect(db.conninfo(0)) as one, psycopg.connect(db.conninfo(0)) as other:
+            caught: list[Exception] = []
+
+            def sleep(connection: psycopg.Connection[Any] = one, caught: list[Exception] = caught) -> None:
+                try:
+                    connection.execute("SELECT pg_sleep(60)")
+                except psycopg.errors.QueryCanceled as cancelled:
+                    caught.append(cancelled)
+
+            asleep = threading.Thread(target=sleep)
+            asleep.start()
+            pid = one.info.backend_pid
+            state = "SELECT wait_event FROM pg_stat_activity WHERE pid = %s"
+            other.autocommit = True
+            eventually(lambda other=other, pid=pid: other.execute(state, [pid]).fetchone() == ("PgSleep",))
+            began = time.monotonic()
+            one.cancel()
+            asleep.join(30)
+            assert len(caught) == 1
+            assert time.monotonic() - began < 10
+            assert other.execute("SELECT 1").fetchone() == (1,)
+
+
+@pytest.mark.failure(20)
+@pytest.mark.parametrize("workers", [0, 1])
+def test_a_slow_reader_of_much_does_not_fill_the_gateway(serve: Serve, workers: int) -> None:
+    db: Database = serve(workers=workers)
+    psql(db.conninfo(0), "SELECT 1")
+    size = 64 * 1024 * 1024
+    before = memory(db)
+    highest, received = before, 0
+    rows = f"COPY (SELECT repeat(chr(97 + i % 26), 1023) FROM generate_series(1, {size // 1024}) i) TO STDOUT"
+    with psycopg.connect(db.conninfo(0)) as connection, connection.cursor().copy(rows) as copy:
+        time.sleep(0)
+        for number, block in enumerate(copy):
+            received += len(block)
+            if number % 2048 == 0:
+                eventually(lambda: True)
+                time.sleep(0.05)
+                highest = max(highest, memory(db))
+    assert received == size
+    assert highest - before < 8 * 1024 * 1024
+    assert db.running.stacks()[db.users[0]]["bytes_out"] >= size
+
+
+def memory(db: Database) -> int:
+    """Resident bytes of whoever passes bytes on."""
+    pids = [worker["pid"] for worker in db.running.crew()] or [db.running.process.pid]  # type: ignore[union-attr]
+    return sum(4096 * int(Path(f"/proc/{pid}/statm").read_text().split()[1]) for pid in pids)
+
+
+@pytest.mark.failure(9)
+@pytest.mark.parametrize("workers", [0, 1])
+def test_a_session_that_is_idle_keeps_its_server_awake_but_not_for_ever(serve: Serve, workers: int) -> None:
+    db: Database = serve(
+        workers=workers, app='idle = { stop = "1s" }', more='[limits]\nmin_uptime = "0s"\nmax_stream_idle = "6s"\n'
+    )
+    with psycopg.connect(db.conninfo(0), autocommit=True) as connection:
+        psql(db.conninfo(1), "SELECT 1")
+        eventually(lambda: db.state(1) in ("cold", "stopped"), what="the sleep of one that nobody uses")
+        assert db.state(0) == "ready"
+        assert connection.execute("SELECT 1").fetchone() == (1,)
+        eventually(lambda: db.state(0) in ("cold", "stopped"), what="the sleep of a forgotten one")
+        with pytest.raises(psycopg.OperationalError):
+            connection.execute("SELECT 1")
+
+
+@pytest.mark.parametrize("workers", [0, 1])
+def test_a_session_that_was_forgotten_wakes_what_was_paused_under_it(serve: Serve, workers: int) -> None:
+    db: Database = serve(
+        workers=workers, app='idle = { pause = "1s", stop = "1h" }', more='[limits]\nmin_uptime = "0s"\nmax_stream_idle = "2s"\n'
+    )
+    with psycopg.connect(db.conninfo(0), autocommit=True) as connection:
+        pid = connection.info.backend_pid
+        eventually(lambda: db.state(0) == "paused")
+        assert connection.execute("SELECT pg_backend_pid()").fetchone() == (pid,)
+
+
+@pytest.mark.failure(13)
+def test_a_start_that_takes_longer_than_clients_are_held_is_told_and_goes_on(serve: Serve) -> None:
+    db: Database = serve(delay=4, more='[limits]\nstart_timeout = "1s"\n')
+    refused = psql(db.conninfo(0), "SELECT 1")
+    assert f"FATAL:  db/{db.users[0]} is not ready after 1 s" in refused.stderr
+    with pytest.raises(psycopg.OperationalError) as told:
+        psycopg.connect(db.conninfo(0))
+    assert "The start goes on; ask again." in str(told.value)
+    eventually(lambda: db.state(0) == "ready")
+    assert psql(db.conninfo(0), "SELECT 1").stdout == "1\n"
+
+
+@pytest.mark.failure(5)
+def test_a_server_that_cannot_start_says_why_to_its_client(serve: Serve, servers: Servers) -> None:
+    (servers.data / "password").mkdir()
+    with pytest.raises(IsADirectoryError):
+        serve()
+
+
+def test_many_clients_at_once_cause_one_start(serve: Serve) -> None:
+    db: Database = serve(workers=2, more="[http]\nmax_connections_per_client = 100\n")
+    said: list[Any] = []
+
+    def ask() -> None:
+        with psycopg.connect(db.conninfo(0)) as connection:
+            said.append(connection.execute("SELECT pg_postmaster_start_time()").fetchone())
+
+    clients = [threading.Thread(target=ask) for _ in range(15)]
+    for client in clients:
+        client.start()
+    for client in clients:
+        client.join(60)
+    assert len(said) == 15
+    assert len(set(said)) == 1
+
+
+@pytest.mark.parametrize("workers", [0, 1])
+def test_a_server_that_was_killed_is_started_again_for_the_next_client(serve: Serve, workers: int) -> None:
+    db: Database = serve(workers=workers)
+    with psycopg.connect(db.conninfo(0)) as connection, pytest.raises(psycopg.OperationalError):
+        connection.execute("COPY (SELECT 1) TO PROGRAM 'kill -9 $PPID; kill -9 `cut -d\" \" -f4 /proc/$PPID/stat`'")
+        connection.execute("SELECT 1")
+    assert psql(db.conninfo(0), "SELECT 1").stdout == "1\n"
