@@ -40,8 +40,8 @@ CASES = {
     24: "The clock jumps: no stack is stopped for that.",
     25: "An application that checks the Host field sees the public host, and is probed with one that it accepts.",
 }
-"""By number. Front doors of databases there are none of yet: 18 and 19 are shown of the parsers for two; parts of 9, 13
-and 20 cannot be shown at all."""
+"""By number. What is said there of databases is shown of PostgreSQL and Redis. A client that waits before it has said its
+password cannot be sent a notice (libpq takes that for a broken server), so that 13 is for databases an error that says why."""
 
 
 def document() -> str:

@@ -219,10 +219,10 @@ class TestPorts:
         ),
         (COMPOSE, {"allow": "'everything'"}, 'apps.app.allow: "everything" is not one of "bind-mounts", "cap-add"'),
         (COMPOSE, {"address": "'public'"}, 'apps.app.address: "public" is not one of "container", "published"'),
-        (COMPOSE, {"listen": "'postgresql:5432'"}, 'apps.app.listen: "postgresql:5432" leads to one stack of many by the user\'s name'),
+        (COMPOSE, {"listen": "'postgresql:5432'"}, 'apps.app.listen: "postgresql:5432" leads to one stack of many by the user'),
         (COMPOSE, {"listen": "'mysql:3306'"}, 'apps.app.listen: "mysql:3306": what an app can listen for is postgresql, redis'),
         (COMPOSE, {"listen": "'tcp:8080'"}, 'apps.app.listen: "tcp:8080" cannot be listened on beside "tcp:8080"'),
-        (STATIC, {"listen": "'redis:6379'"}, 'apps.app.listen: "redis:6379" leads to a stack for each user name, and an upstream'),
+        (STATIC, {"listen": "'redis:6379'"}, 'apps.app.listen: "redis:6379" leads to a stack for each user name, and an'),
         (GIT, {"listen": "'tcp:2525'"}, 'apps.app.listen: "tcp:2525" leads to one stack, and the app has many: write one'),
         (
             GIT,

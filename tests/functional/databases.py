@@ -26,7 +26,8 @@ as() { if [ "$(id -u)" = 0 ]; then exec setpriv --reuid=%(user)s --regid=%(user)
 data=%(data)s/$GRANDCENTRAL_VERSION
 """
 POSTGRESQL = """\
-[ -d "$data" ] || (as %(bin)s/initdb -D "$data" -U "$GRANDCENTRAL_VERSION" -A scram-sha-256 --pwfile=%(data)s/password -N -E UTF8)
+user=$GRANDCENTRAL_VERSION
+[ -d "$data" ] || (as %(bin)s/initdb -D "$data" -U "$user" -A scram-sha-256 --pwfile=%(data)s/password -N -E UTF8)
 as %(bin)s/postgres -D "$data" -p "$PORT" -h 127.0.0.1 -k "" -c shared_buffers=16MB -c max_connections=20 -c fsync=off
 """
 REDIS = """\
