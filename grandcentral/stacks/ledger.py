@@ -15,6 +15,7 @@ from ..core import launching, provisions
 from ..core.idleness import HOLDING
 from ..core.keys import Key
 from ..core.model import App, StackUse, Usage
+from ..core.needs import ENOUGH, Need
 from ..core.pressure import Accounts, declared
 from ..core.problems import Invalid
 from ..errors import Mishap
@@ -22,7 +23,6 @@ from ..interfaces import IBackend, IMachine
 from .stack import Stack
 
 WITHIN = 10.0  # seconds that an engine has to say what its stacks take
-ENOUGH = 5  # weighings of ready stacks of an app, about one a second at first, that tell what one of them takes
 GUESS = 256 * 2**20  # bytes that a stack may take of which nothing is said or known: with none, a crowd of them would be let in
 
 
@@ -30,8 +30,8 @@ GUESS = 256 * 2**20  # bytes that a stack may take of which nothing is said or k
 class Ledger:
     """``backends`` are those of the table, by name.
 
-    An app needs the most that one of its stacks was seen to take. Until they were seen often ENOUGH, one may need all that its
-    template allows it, or GUESS.
+    An app needs the most that one of its last stacks was seen to take (core.needs). Until they were seen often ENOUGH, one may
+    need all that its template allows it, or GUESS.
     """
 
     _clock: IReactorTime
@@ -39,7 +39,7 @@ class Ledger:
     _backends: Mapping[str, IBackend]
     _snapshot: Callable[[], Iterable[StackUse]]
     _usage: dict[Key, int] = field(factory=dict, init=False)  # of stacks that hold a slot
-    _seen: dict[str, int] = field(factory=dict, init=False)  # by app: the most that a stack was seen to take
+    _seen: dict[str, Need] = field(factory=dict, init=False)  # by app
     _times: Counter[str] = field(factory=Counter, init=False)  # by app: how often one was weighed that was ready
     learning: bool = field(default=False, init=False)  # something runs of an app that is not known yet
     _allowed: dict[str, tuple[App, int]] = field(factory=dict, init=False)  # by name: the app it was read of, and bytes
@@ -52,7 +52,7 @@ class Ledger:
         if memory is None:
             return None
         needs = {name: allowed for name, (_, allowed) in self._allowed.items() if not self._knows(name)}
-        needs |= {name: max(seen, needs.get(name, 0)) for name, seen in self._seen.items()}
+        needs |= {name: max(seen.bytes, needs.get(name, 0)) for name, seen in self._seen.items()}
         return Accounts(memory, self._usage, needs)
 
     def expect(self, stack: Stack) -> None:
@@ -70,6 +70,8 @@ class Ledger:
     def starts(self, key: Key) -> None:
         """What it took before it was stopped says nothing any more."""
         self._usage.pop(key, None)
+        if key.app in self._seen:
+            self._seen[key.app].ended(key)
         self.learning |= not self._knows(key.app)
 
     async def weigh(self) -> None:
@@ -89,12 +91,15 @@ class Ledger:
             if stack.state in HOLDING:
                 said = found.get(stack.key)
                 self._enter(stack, usage.get(stack.key) if said is None else said.memory)
+        running = frozenset(self._usage)
+        for need in self._seen.values():
+            need.only(running)
 
     def _enter(self, stack: StackUse, memory: int | None) -> None:
         app = stack.key.app
         if memory is not None:
             self._usage[stack.key] = memory
-            self._seen[app] = max(memory, self._seen.get(app, 0))
+            self._seen.setdefault(app, Need()).weighed(stack.key, memory)
         if stack.ready_since is not None:
             self._times[app] += 1  # even if nobody says what it takes
         self.learning |= not self._knows(app)

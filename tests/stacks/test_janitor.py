@@ -15,6 +15,7 @@ from grandcentral.backends.memory import MemoryBackend, MemoryEngine
 from grandcentral.core.hours import Hours
 from grandcentral.core.keys import Key
 from grandcentral.core.model import IdlePolicy, Limits, Usage
+from grandcentral.core.needs import ENOUGH, RECENT
 from grandcentral.core.pressure import Memory
 from grandcentral.errors import EngineUnavailable
 from grandcentral.machine.fake import FakeMachine
@@ -187,6 +188,20 @@ class TestMemory:
         assert states(world, A, B) == ["stopped", "ready"]
         world.pass_time(4.0)
         assert states(world, A, B) == ["stopped", "stopped"]
+
+    def test_an_app_that_takes_less_than_it_did_is_known_to_need_less(self, begin: Begin) -> None:
+        world = begin(SHORT)
+        known: list[int] = []
+        for memory in (900, *[100] * (RECENT + 1)):
+            takes(world, a=memory)
+            world.ready(A)
+            world.clock.pump([5.0] * (ENOUGH + 1))
+            accounts = world.table.ledger.accounts()
+            assert accounts is not None
+            known.append(accounts.need("app"))
+            world.table.stop(Key("app", A))
+            world.pass_time(5.0)
+        assert known == [900] * (RECENT + 1) + [100]
 
     def test_a_machine_that_does_not_tell_stops_nobody(self, begin: Begin) -> None:
         world = begin(SHORT)
