@@ -335,28 +335,36 @@ class StackTable:
 
     def stop(self, key: Key, force: bool = False) -> Deferred[None]:
         self.apps[key.app]
-        try:
-            stack = self._meant(key)
-        except AmbiguousVersion as ambiguous:
-            return fail(ambiguous)
-        if not isinstance(stack, Stack):
-            return succeed(None)
-        stack.handle(Event.FORCE_ASKED if force else Event.STOP_ASKED, StackStopped(stack.key, retry_after=1))
-        return stack.when_settled()
+        return Deferred.fromCoroutine(self._stop(key, force))
+
+    async def _stop(self, key: Key, force: bool) -> None:
+        stack = await self._there(key)
+        if isinstance(stack, Stack):
+            stack.handle(Event.FORCE_ASKED if force else Event.STOP_ASKED, StackStopped(stack.key, retry_after=1))
+            await stack.when_settled()
 
     def remove(self, key: Key, volumes: bool = False) -> Deferred[None]:
         self.apps[key.app]
-        try:
-            stack = self._meant(key)
-        except AmbiguousVersion as ambiguous:
-            return fail(ambiguous)
-        if isinstance(stack, Rested):
-            stack = self._roused(stack)
-        elif stack is None:
-            if not volumes:
-                return succeed(None)
-            stack = self._stack(key, Version(key.name))  # which was removed, and has left its volumes
-        return Deferred.fromCoroutine(self._remove(stack, volumes))
+        return Deferred.fromCoroutine(self._remove_what_is_there(key, volumes))
+
+    async def _remove_what_is_there(self, key: Key, volumes: bool) -> None:
+        found = await self._there(key)
+        if isinstance(found, Stack):
+            await self._remove(found, volumes)
+        elif found is not None:
+            await self._remove(self._roused(found), volumes)
+        elif volumes:  # of one that was removed, and has left them
+            await self._remove(self._stack(key, Version(key.name)), volumes)
+
+    async def _there(self, key: Key) -> Stack | Rested | None:
+        """What an operator means. That there is nothing can be said only when it is known what the engine runs."""
+        found = self._meant(key)
+        if found is not None:
+            return found
+        await self._surveys.known(self.apps[key.app].backend).addErrback(_engine_away)
+        if key.app not in self.apps:
+            raise AppGone(key.app)
+        return self._meant(key)
 
     async def _remove(self, stack: Stack, volumes: bool) -> None:
         stack.discard(volumes)

@@ -196,6 +196,24 @@ class TestRemoval:
 
 
 class TestSurveys:
+    def test_what_an_engine_that_is_away_still_runs_is_not_said_to_be_gone(self, world: World) -> None:
+        """The gateway was started while the engine was away: it does not know of the stack, which goes on running and takes
+        a place. To be told now that it is removed, or that it is on its way, would be wrong."""
+        world.ready()
+        world.close()
+        world.engine.away = errors.EngineUnavailable("the engine is away")
+        world.boot()
+        world.open()
+        for order in (world.table.stop(KEY), world.table.remove(KEY), world.table.remove(KEY, volumes=True)):
+            world.pass_time(0.1)
+            assert isinstance(order.result.value, errors.BackendUnavailable)
+            order.addErrback(lambda _: None)
+        world.engine.away = None
+        world.table._surveys.renew("memory")
+        world.pass_time(1)
+        assert world.state() == "ready"
+        assert world.table.capacity() == (1, 3)
+
     def test_a_look_at_a_stack_that_was_stopped_and_started_again_meanwhile_says_nothing(self, world: World) -> None:
         """Its generation is the same, and so is its state."""
         world.ready()
