@@ -221,7 +221,7 @@ LIMITS = Table(
 
 HTTP = Table(
     "http",
-    "Limits and time-outs of the HTTP front door.",
+    "Limits and time-outs of the HTTP front door; some hold on the ports of apps as well: see docs/operations.md.",
     (
         Setting(
             "waiting_page_after",
