@@ -12,8 +12,7 @@ from __future__ import annotations
 from math import inf
 from typing import TYPE_CHECKING, Any
 
-from twisted.internet.defer import CancelledError, Deferred
-from twisted.internet.error import ConnectError
+from twisted.internet.defer import Deferred
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
@@ -25,8 +24,8 @@ from ...errors import Refusal, ShuttingDown
 from ...relay.streams import Stream
 from ...wire.postgresql_server import SessionKey
 from ...wire.proxyprotocol import BadHeader, parse
-from .origin import Origin
-from .reaching import Reaching
+from .origin import NotUp, Origin
+from .reaching import GIVEN_UP, Reaching
 from .speech import End, Interrupt, Lead, Listen, Say, Speech, Step
 
 if TYPE_CHECKING:
@@ -142,7 +141,7 @@ class Client(Stream):
                 self._reach(key, replay)
             case Interrupt(session, message):
                 self.left = True
-                self.deadline = inf
+                self.deadline = self.front.seconds() + 2 * self.front.settings.cancel_timeout  # there may be another to ask
                 done = self.front.interrupt(session, message)
                 done.addCallbacks(lambda _: self._over(End(b"")), self._fault)
             case End():
@@ -202,7 +201,7 @@ class Client(Stream):
 
     def _fault(self, failure: Failure) -> None:
         self._reaching = None
-        if self.left and failure.check(CancelledError, ConnectError):  # it was given up
+        if self.left and failure.check(NotUp, *GIVEN_UP):  # it was given up
             return
         self._over(self.speech.fault(self.front.incident(f"a {self.protocol} connection", failure)))
 

@@ -8,16 +8,19 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from twisted.internet.defer import CancelledError, TimeoutError
-from twisted.internet.error import UserError
+from twisted.internet.error import ConnectError, ConnectingCancelledError, UserError
 from twisted.internet.task import deferLater
 
 from ...core.keys import Key
 from ...core.tickets import Ticket
 from ...errors import Refusal, UpstreamFailed
-from .origin import Origin
+from .origin import NotUp, Origin
 
 if TYPE_CHECKING:
     from .client import Client
+
+GIVEN_UP = (CancelledError, ConnectError, ConnectingCancelledError)
+"""How an attempt to connect may fail; cancelled, it fails in one of these ways too."""
 
 FIRST_PAUSE, GROWTH, LONGEST_PAUSE = 0.1, 1.6, 5.0  # seconds between attempts
 
@@ -70,10 +73,10 @@ class Reaching:
             origin.transport.write(bytes(client.held[sent:]))
             done = True
             return origin
-        except Exception as error:
+        except (NotUp, *GIVEN_UP, TimeoutError, OSError) as error:
             if client.left:
                 raise
-            late = isinstance(error, TimeoutError | CancelledError | UserError)
+            late = not isinstance(error, NotUp | OSError | ConnectError) or isinstance(error, UserError)
             return f"no answer within {front.settings.connect_timeout:g} s" if late else str(error) or type(error).__name__
         finally:
             if not done:
