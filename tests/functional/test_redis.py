@@ -64,7 +64,7 @@ def test_only_users_that_there_are_lead_anywhere(serve: Serve) -> None:
         with pytest.raises(redis.AuthenticationError, match="invalid username-password pair"):
             client(db, name).ping()
     with pytest.raises(redis.AuthenticationError, match="A user name is needed here"):
-        client(db, username=None).ping()
+        client(db, username=None, protocol=2).ping()
     assert db.running.stacks() == {}
 
 

@@ -11,13 +11,14 @@ import pytest
 from tests.gateway import eventually, free_port, gateway
 from tests.testbed.client import Engine
 
-from .site import Containers, Site, clean
+from .site import Containers
 
 COMPOSE = """
 services:
   echo:
     image: {busybox}
-    command: ["nc", "-lk", "-p", "2525", "-e", "cat"]
+    command: ["nc", "-ll", "-p", "2525", "-e", "cat"]
+    stop_grace_period: 1s
 """
 
 
@@ -33,7 +34,7 @@ def test_a_service_is_started_by_a_connection_and_stopped_when_there_is_none(
         'idle = { stop = "1s" }\n'
     )
     with gateway(tmp_path, configuration, workers=workers) as running:
-        site = Site(running, Containers(engine, instance), "echo")
+        containers = Containers(engine, instance)
         try:
             with socket.create_connection(("127.0.0.1", port), 60) as client, client.makefile("rb") as answers:
                 client.sendall(b"anybody there?\n")
@@ -45,4 +46,4 @@ def test_a_service_is_started_by_a_connection_and_stopped_when_there_is_none(
                 assert answers.readline() == b"and now?\n"
         finally:
             running.admin("/api/v1/stacks/echo/-/remove?volumes=1&wait=60s", "POST")
-            clean(site)
+            assert containers.all() == []
