@@ -7,6 +7,7 @@ import json
 import os
 import signal
 import socket
+import stat
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -707,3 +708,44 @@ def test_a_process_with_a_strange_name_is_read_right(tmp_path: Path) -> None:
         assert seen is not None
         assert (seen.pid, seen.session, seen.alive) == (process.pid, process.pid, True)
         process.kill()
+
+
+# -- data ---------------------------------------------------------------------------------------------------------------
+
+KEEPS = 'echo "$WORD" >> "$GRANDCENTRAL_DATA/words"; exec sleep 1000'
+
+
+@pytest_twisted.ensureDeferred
+async def test_data_outlives_its_work_tree_until_it_is_removed_as_well(world: World) -> None:
+    commit = world.repository.commit(Procfile=f"web: {KEEPS}")
+    home = world.home(commit)
+    words = home.data / "words"
+    for generation in (1, 2):
+        await world.start(commit, generation=generation)
+        await until(lambda wanted="\n" * generation: words.exists() and words.read_text() == wanted)
+        await world.backend.halt(Key("app", commit), grace=False)
+        assert not home.path.exists()
+    assert stat.S_IMODE(home.data.stat().st_mode) == 0o700
+    assert await world.backend.survey() == ()
+    for _ in range(2):
+        await world.backend.halt(Key("app", commit), grace=False, volumes=True)
+        assert not home.data.exists()
+
+
+@pytest_twisted.ensureDeferred
+async def test_who_keeps_nothing_leaves_nothing(world: World) -> None:
+    commit = world.repository.commit(Procfile=f"web: {SLEEP}")
+    await world.start(commit)
+    assert world.home(commit).data.is_dir()
+    await world.backend.halt(Key("app", commit), grace=False)
+    assert not world.home(commit).data.exists()
+
+
+@pytest_twisted.ensureDeferred
+async def test_a_stack_of_an_earlier_release_gets_a_place_for_data_when_it_is_started_again(world: World) -> None:
+    commit = world.repository.commit(Procfile=f"web: {SLEEP}")
+    await world.start(commit)
+    await world.backend.stop(Key("app", commit))
+    world.home(commit).data.rmdir()
+    await world.restart(commit)
+    assert world.home(commit).data.is_dir()

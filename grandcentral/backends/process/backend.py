@@ -45,7 +45,8 @@ class ProcessBackend:
     escapes); it need not be our child. So stacks outlive a gateway that dies, and the next one takes them over by ``survey``.
     (Under systemd this takes ``KillMode=process``.) Needs Linux 5.3 or newer.
 
-    What is kept of a stopped stack is its work tree, with whatever it has written there. There are no volumes.
+    What is kept of a stopped stack is its work tree, with whatever it has written there. What it writes to the directory that
+    GRANDCENTRAL_DATA names is kept like a named volume: the next launch finds it, of whichever commit.
 
     :param reactor: IReactorTime, IReactorFDSet and IReactorThreads.
     :param state_dir: where work trees, logs and records are kept; of one gateway alone.
@@ -173,14 +174,14 @@ class ProcessBackend:
             log.warn(events.STOP_NOT_NOTED, key=stack.record.key, why=str(error))
 
     def halt(self, key: Key, grace: bool, volumes: bool = False) -> Deferred[None]:
-        return Deferred.fromCoroutine(self._halt(key, grace))
+        return Deferred.fromCoroutine(self._halt(key, grace, volumes))
 
-    async def _halt(self, key: Key, grace: bool) -> None:
+    async def _halt(self, key: Key, grace: bool, volumes: bool) -> None:
         home = Home.of(self._homes, key)
         if key in self._stacks:
             self._stacks[key].quiet()
         await self._end(home, grace)
-        await self._in_thread(home.remove)
+        await self._in_thread(home.remove, volumes)
         self._stacks.pop(key, None)
 
     async def _end(self, home: Home, grace: bool) -> None:

@@ -6,14 +6,17 @@ from collections.abc import Mapping
 
 from ...core.model import Launch, Service
 from . import proc
+from .home import Home
 
 # What says who and where we are. Nothing else of ours is handed on: the gateway's environment may hold its secrets.
 INHERITED = ("HOME", "LANG", "LANGUAGE", "LOGNAME", "PATH", "SHELL", "TMPDIR", "TZ", "USER")
 
 
-def environment(inherited: Mapping[str, str], launch: Launch, service: Service, port: int | None, mark: str) -> dict[str, str]:
+def environment(
+    inherited: Mapping[str, str], launch: Launch, service: Service, port: int | None, home: Home
+) -> dict[str, str]:
     """The whole environment of a service: INHERITED and ``LC_*``; ``HOST`` and ``PORT`` to listen on, the GRANDCENTRAL…
-    variables; and last, so that it wins, what its template says.
+    variables, with GRANDCENTRAL_DATA for where its data can stay; and last, so that it wins, what its template says.
 
     :param port: None for one that does not listen: a task.
     """
@@ -23,6 +26,7 @@ def environment(inherited: Mapping[str, str], launch: Launch, service: Service, 
         "HOST": "127.0.0.1",
         **({"PORT": str(port)} if port is not None else {}),
         **{name: value for name, value in launch.variables.items() if name.startswith("GRANDCENTRAL")},
+        "GRANDCENTRAL_DATA": str(home.data),
         **service.environment,
-        proc.MARK: mark,
+        proc.MARK: home.mark,
     }

@@ -5,6 +5,7 @@
     stacks/APP@NAME/stack.json   what runs, or ran before it was stopped (Record)
     stacks/APP@NAME/tree/        the work tree
     stacks/APP@NAME/logs/        a file for each service
+    data/APP@NAME/               what outlives all that, as a named volume does
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ import json
 import os
 import shutil
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from urllib.parse import quote, unquote
 
@@ -113,6 +115,10 @@ class Home:
         return self.path / "tree"
 
     @property
+    def data(self) -> Path:
+        return self.path.parent.with_name("data") / self.path.name
+
+    @property
     def logs(self) -> Path:
         return self.path / "logs"
 
@@ -127,6 +133,12 @@ class Home:
         self.path.mkdir()
         self.tree.mkdir()
         self.logs.mkdir()
+        self.keep_data()
+
+    def keep_data(self) -> None:
+        """Make the directory for data, if it is not there. Raises OSError."""
+        self.data.parent.mkdir(mode=0o700, exist_ok=True)
+        self.data.mkdir(mode=0o700, exist_ok=True)
 
     def write(self, record: Record) -> None:
         """Atomically, for a reader after our death. Not synced, as little as the stack's own files are: what a power cut undoes
@@ -142,13 +154,23 @@ class Home:
         except (FileNotFoundError, NotADirectoryError, ValueError, KeyError, TypeError):
             return None
 
-    def remove(self) -> None:
-        """Everything, directories that were made read-only too. Blocks. Raises OSError."""
-        try:
-            shutil.rmtree(self.path)
-        except FileNotFoundError:
-            pass
-        except PermissionError:
-            for directory, _, _ in os.walk(self.path):
-                os.chmod(directory, 0o700)
-            shutil.rmtree(self.path)
+    def remove(self, data: bool) -> None:
+        """Everything, directories that were made read-only too; data only if that is said, or if there is none. Blocks. Raises
+        OSError."""
+        _remove(self.path)
+        if data:
+            _remove(self.data)
+        else:
+            with suppress(OSError):  # it is not empty, or not there
+                self.data.rmdir()
+
+
+def _remove(path: Path) -> None:
+    try:
+        shutil.rmtree(path)
+    except FileNotFoundError:
+        pass
+    except PermissionError:
+        for directory, _, _ in os.walk(path):
+            os.chmod(directory, 0o700)
+        shutil.rmtree(path)

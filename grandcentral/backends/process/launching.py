@@ -71,8 +71,16 @@ class Launching:
         if names != record.services.keys():
             raise NothingKept(f"{record.key} was stopped when it had other services.")
         self.stack.fault = None
+        self._keep_data()
         self.stack.note(boot=proc.boot_id(), stopped=True, services=record.idle().services)
         return await self._run(spec, {name for name in names if not spec.is_task(name)})
+
+    def _keep_data(self) -> None:
+        """Of a stack that an earlier release has made, or whose data somebody has removed."""
+        try:
+            self.stack.home.keep_data()
+        except OSError as error:
+            raise EngineRefused(f"{self.stack.home.data} cannot be made: {error.strerror}.") from error
 
     async def _run(self, spec: StackSpec, names: Collection[str]) -> Endpoint:
         """Start these of the services."""

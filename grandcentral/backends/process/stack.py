@@ -84,7 +84,7 @@ class Stack:
             grace=service.stop_grace_period,
             wave=wave,
             directory=service.working_dir or "",
-            environment=environment(os.environ, launch, service, port, self.home.mark),
+            environment=environment(os.environ, launch, service, port, self.home),
         )
         command = (*(service.entrypoint or ()), *service.command)
         process = self._spawn(reactor, service.name, running, command, self.home.log(service.name))
