@@ -135,7 +135,10 @@ class Janitor:
             return
         freed = await self._table.reclaim()
         self._log.warn(events.DISK_SHORT, freed=freed)
-        for step in discard((*self._table.uses(), *self._table.resting())) if self._open and self._disk_short() else ():
+        # What users keep in a stack of theirs nobody can make again: it stays, full disk or not.
+        spared = {name for name, app in self._table.apps.items() if app.provisioned}
+        known = [one for one in (*self._table.uses(), *self._table.resting()) if one.key.app not in spared]
+        for step in discard(known) if self._open and self._disk_short() else ():
             self._log.warn(events.DISK_SHORT_REMOVES, key=step.key)
             self._take(step)
 

@@ -331,6 +331,15 @@ class TestDisks:
         world.clock.pump([1.0] * 30)
         assert world.state(A) == "stopped"
 
+    def test_what_users_keep_stays(self, begin: Begin) -> None:
+        world = begin(FULL)
+        self.stopped(world, A)
+        world.table.apps = {"app": evolve(world.table.apps["app"], provisioned=True)}
+        world.machine.disk_now = 0
+        world.clock.pump([1.0] * 30)
+        assert world.engine.reclaims
+        assert world.state(A) == "stopped"
+
     def test_a_full_disk_and_no_engine_is_logged_and_tried_again(
         self, begin: Begin, monkeypatch: pytest.MonkeyPatch, clean_reactor: list[Failure], logged: list[str]
     ) -> None:
