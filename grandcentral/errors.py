@@ -147,6 +147,33 @@ class NotProvisioned(UnknownVersion):
 
 
 @define(auto_exc=True)
+class ProvisionedOtherwise(Refusal):
+    status, type, title = 409, "provisioned-otherwise", "The name is taken"
+    key: Key
+
+    def __str__(self) -> str:
+        return f"{self.key} is provisioned already, with another e-mail address. Choose another name, or deprovision it first."
+
+
+@define(auto_exc=True)
+class RequestReused(Refusal):
+    status, type, title = 422, "idempotency-key-reused", "Another call had this Idempotency-Key"
+    key: Key
+
+    def __str__(self) -> str:
+        return f"This Idempotency-Key was sent before, with the call that provisioned {self.key}. Make a new one for each call."
+
+
+@define(auto_exc=True)
+class StillThere(Refusal):
+    status, type, title = 409, "being-removed", "It is still being removed"
+    key: Key
+
+    def __str__(self) -> str:
+        return f"{self.key} was deprovisioned, and what is left of it is still being removed. Ask again in a moment."
+
+
+@define(auto_exc=True)
 class ManifestUnavailable(Refusal):
     status, type, title = 503, "manifest-unavailable", "The gateway cannot look up who may have this"
     why: str

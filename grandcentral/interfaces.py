@@ -12,6 +12,7 @@ from zope.interface import Attribute, Interface
 from .core.history import Start
 from .core.keys import Key
 from .core.model import (
+    App,
     Endpoint,
     Found,
     Hook,
@@ -26,6 +27,7 @@ from .core.model import (
 from .core.pressure import Memory
 from .core.provisions import Provision
 from .core.tickets import Ticket
+from .core.wanted import Wanted
 from .errors import Mishap
 
 Vanished = Callable[[Key, int, Mishap], None]
@@ -290,6 +292,34 @@ class IStackControl(Interface):
 
     def capacity() -> tuple[int, int]:
         """(slots taken, max_stacks)."""
+
+
+class IProvisioning(Interface):
+    """Who may have a stack of the apps that are provisioned. Fails with errors.Refusal."""
+
+    def apps() -> Mapping[str, App]:
+        """The core.model.App of each app that is provisioned, by name."""
+
+    def provision(wanted: Wanted) -> Deferred[tuple[Provision, bool]]:
+        """Let a user have a stack. Starts nothing. Idempotent.
+
+        :param wanted: a core.wanted.Wanted, of one of ``apps``.
+        :return: Deferred firing with the Provision that there is now, and whether this call has made it, or one with the same
+            Idempotency-Key. Fails with ProvisionedOtherwise, RequestReused, StillThere, or ManifestUnavailable.
+        """
+
+    def deprovision(key: Key) -> Deferred[bool]:
+        """Take it back: from now on nothing starts, and its stack is stopped and removed with all its volumes. Idempotent.
+
+        :return: Deferred firing when nothing is left, with whether it was there. Should the gateway end before that, the next
+            one sees it through.
+        """
+
+    def find(key: Key) -> Deferred[Provision]:
+        """Fails with NotProvisioned for one that is not there, or over."""
+
+    def provisions() -> Deferred[tuple[Provision, ...]]:
+        """All, those among them that are over and still being removed."""
 
 
 class IMachine(Interface):

@@ -6,10 +6,15 @@ Anything that is not one raises ValueError with a sentence that says how to writ
 from __future__ import annotations
 
 import re
+from datetime import datetime
 from fractions import Fraction
+from math import nan
 
 DURATION_HELP = 'a number and a unit (ms, s, m, h, d), such as "30s" or "1h30m"'
+END_HELP = 'a duration ("2d"), or a moment with its time zone ("2026-12-24T18:00:00Z")'
 SIZE_HELP = 'a number and a unit (KiB, MiB, GiB, TiB, or kB, MB, GB, TB), such as "64KiB", or plain bytes'
+
+LAST = 253402300800.0  # wall seconds: the end of the year 9999, and of what can be written
 
 _MILLISECONDS = {"d": 86_400_000, "h": 3_600_000, "m": 60_000, "s": 1_000, "ms": 1}
 _BINARY = {"TiB": 2**40, "GiB": 2**30, "MiB": 2**20, "KiB": 2**10}
@@ -40,6 +45,24 @@ def format_duration(seconds: float) -> str:
         if count:
             parts.append(f"{count}{unit}")
     return "".join(parts) or "0s"
+
+
+def parse_end(text: str, now: float) -> float:
+    """Wall seconds of an end that is written as a duration from ``now`` ("2d") or as a moment ("2026-12-24T18:00:00Z").
+
+    Raises ValueError for what is neither, or over already. A "+" that nobody escaped in a URL has become a space.
+    """
+    try:
+        end = now + parse_duration(text)
+    except ValueError:
+        try:
+            moment = datetime.fromisoformat(text.strip().replace(" ", "+"))
+            end = moment.timestamp() if moment.tzinfo is not None else nan
+        except (ValueError, OverflowError):
+            end = nan
+    if not now < end < LAST:
+        raise ValueError(f"{text[:40]!a} is no end that lies ahead: write {END_HELP}")
+    return end
 
 
 def parse_size(text: str) -> int:
