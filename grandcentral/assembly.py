@@ -34,6 +34,7 @@ from .observe.metrics import MEDIA_TYPE, Facts, exposition
 from .probes import SocketProber
 from .stacks.janitor import Janitor
 from .stacks.prewarming import Prewarming
+from .stacks.provisioning import Provisioning
 from .stacks.table import StackTable
 from .stacks.warmth import Warmth
 from .versions.credentials import Credentials, DockerConfig, docker_config_path, login
@@ -69,6 +70,7 @@ class Parts:
     janitor: Janitor
     warmth: Warmth
     prewarming: Prewarming
+    provisioning: Provisioning
     doors: FrontDoors | None = field(init=False, default=None)
     workers: Crowd | None = field(init=False, default=None)
     admin: AdminSite = field(init=False)
@@ -130,7 +132,8 @@ def assemble(reactor: Any, configuration: Configuration, secret: bytes, log_file
     janitor = Janitor(clock, time.time, table)
     warmth = Warmth(clock, table)
     prewarming = Prewarming(clock, table, warmth.look)
-    parts = Parts(reactor, configuration, clock, manifest, machine, backends, table, janitor, warmth, prewarming)
+    provisioning = Provisioning(clock, time.time, table, manifest)
+    parts = Parts(reactor, configuration, clock, manifest, machine, backends, table, janitor, warmth, prewarming, provisioning)
     count = configuration.gateway.workers_on(len(os.sched_getaffinity(0)))
     if count:
         parts.workers = _crowd(parts, count, secret, log_file)
@@ -149,6 +152,8 @@ def assemble(reactor: Any, configuration: Configuration, secret: bytes, log_file
         memory=lambda: _weighed(parts)[0],
         url=url,
         webhooks=Webhooks(lambda: parts.configuration.webhooks.secret, prewarming.pushed),
+        provisioning=provisioning,
+        provision_secret=lambda: parts.configuration.provision.secret,
     )
     return parts
 

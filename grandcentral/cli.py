@@ -8,7 +8,7 @@ from argparse import ArgumentParser, Namespace, RawDescriptionHelpFormatter
 from collections.abc import Sequence
 from difflib import get_close_matches
 
-from . import __version__, config, reactors
+from . import __version__, config, provision_verbs, reactors
 from .core.problems import Invalid
 from .options import WHERE, configured, find
 from .verbs import VERBS, Command
@@ -110,4 +110,5 @@ COMMANDS = {
         _check,
     ),
     **VERBS,
+    **provision_verbs.VERBS,
 }

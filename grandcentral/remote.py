@@ -15,6 +15,7 @@ from .config import endpoints
 from .core.keys import Key
 
 API = "/api/v1/stacks"
+PROVISIONS = "/api/v1/provisions"
 PATIENCE = 15.0  # seconds for an answer, beyond the time that the gateway was asked to wait
 
 
@@ -55,18 +56,32 @@ class Remote:
 
     def call(self, method: str, key: Key, verb: str, query: Mapping[str, str]) -> Answer:
         """One verb on one stack; ``query`` as the admin API has it. Raises NotDone."""
-        return self._call(method, f"{API}/{quote(key.app, safe='')}/{quote(key.name or '-', safe='')}/{verb}", query)
+        return self._call(method, f"{API}/{_path(key)}/{verb}", query)
 
-    def _call(self, method: str, path: str, query: Mapping[str, str]) -> Answer:
+    def provisions(self) -> Any:
+        """All, as the admin API lists them. Raises NotDone."""
+        return self._call("GET", PROVISIONS, {}).document
+
+    def provision(self, fields: Mapping[str, str], query: Mapping[str, str]) -> Answer:
+        """What POST /provision answers; ``fields`` and ``query`` as the admin API has them. Raises NotDone."""
+        return self._call("POST", "/provision", query, json.dumps(fields).encode())
+
+    def deprovision(self, key: Key, query: Mapping[str, str]) -> Answer:
+        """Raises NotDone."""
+        return self._call("DELETE", f"{PROVISIONS}/{_path(key)}", query)
+
+    def _call(self, method: str, path: str, query: Mapping[str, str], body: bytes | None = None) -> Answer:
         parts = urlsplit(self.url)
         seconds = PATIENCE + float(query.get("wait", 0))
         base = "" if parts.scheme == "unix" else parts.path.rstrip("/")
         target = f"{base}{path}{'?' + urlencode(query) if query else ''}"
         fields = {} if self.token is None else {"Authorization": f"Bearer {self.token}".encode()}
+        if body is not None:
+            fields["Content-Type"] = b"application/json"
         try:
             connection = _connection(self.url, seconds)
             try:
-                connection.request(method, target, headers=fields)
+                connection.request(method, target, body, fields)
                 response = connection.getresponse()
                 status, body = response.status, response.read()
             finally:
@@ -98,6 +113,10 @@ class Remote:
 
 WHERE = "If it runs elsewhere, say where its admin listener is: --url URL, or $GRANDCENTRAL_ADMIN_URL."
 TOKEN = "Name the file that has it: --token-file FILE, or $GRANDCENTRAL_ADMIN_TOKEN_FILE."
+
+
+def _path(key: Key) -> str:
+    return f"{quote(key.app, safe='')}/{quote(key.name or '-', safe='')}"
 
 
 class _UnixConnection(HTTPConnection):

@@ -105,6 +105,8 @@ class Gateway(Service):
             except OSError as error:
                 self._cannot_listen(_where(self._configuration), error)
         self._bind(self._configuration.admin.listen, parts.admin)
+        if self._configuration.provision.listen is not None:
+            self._bind(self._configuration.provision.listen, parts.admin.for_provisioning())
 
     def _lock_state(self) -> None:
         state = self._configuration.gateway.state
@@ -172,6 +174,7 @@ class Gateway(Service):
             await parts.workers.crew.start()
         parts.janitor.start()
         parts.warmth.start()
+        parts.provisioning.start()
         if parts.doors is not None:
             parts.doors.start()
         for port in self._ports:
@@ -254,7 +257,7 @@ class Gateway(Service):
         if self._opening is not None:
             self._opening.cancel()
         steps: list[Callable[[], object]] = [port.stopListening for port in self._ports if port not in lines]
-        steps += [parts.janitor.stop, parts.warmth.stop, parts.prewarming.stop]
+        steps += [parts.janitor.stop, parts.warmth.stop, parts.prewarming.stop, parts.provisioning.stop]
         if parts.doors is not None:
             steps.append(parts.doors.stop)
         if parts.workers is not None:
@@ -280,6 +283,7 @@ def _as_far_as_possible(before: Configuration, after: Configuration, log: Logger
         "gateway.state": (before.gateway.state, after.gateway.state),
         "gateway.workers": (before.gateway.workers, after.gateway.workers),
         "admin": (before.admin, after.admin),
+        "provision.listen": (before.provision.listen, after.provision.listen),
         "docker": (before.docker, after.docker),
         "log.format": (before.log.format, after.log.format),
         "log.level": (before.log.level, after.log.level),
@@ -290,7 +294,9 @@ def _as_far_as_possible(before: Configuration, after: Configuration, log: Logger
     kept = before.gateway
     gateway = evolve(after.gateway, listen=kept.listen, state=kept.state, workers=kept.workers)
     requests = evolve(after.log, format=before.log.format, level=before.log.level)
-    return evolve(after, gateway=gateway, admin=before.admin, docker=before.docker, log=requests, doors=before.doors)
+    provision = evolve(after.provision, listen=before.provision.listen)
+    fixed_parts = evolve(after, gateway=gateway, admin=before.admin, docker=before.docker, doors=before.doors)
+    return evolve(fixed_parts, log=requests, provision=provision)
 
 
 def _where(configuration: Configuration) -> str:

@@ -66,7 +66,7 @@ def _where(parser: ArgumentParser) -> None:
 # -- what is asked for --------------------------------------------------------------------------------------------------
 
 
-def _asking(ask: Callable[[Remote, Namespace], int], arguments: Namespace) -> int:
+def asking(ask: Callable[[Remote, Namespace], int], arguments: Namespace) -> int:
     """What cannot be done is one sentence on standard error."""
     try:
         gateway = remote(arguments, os.environ)
@@ -106,8 +106,17 @@ def _logs(gateway: Remote, arguments: Namespace) -> int:
     return 0
 
 
-def _each(ask: Callable[[Remote, Namespace, Key], Answer], gateway: Remote, arguments: Namespace) -> int:
-    """The same for each key, the rest too where one cannot be had."""
+def _stack(key: Key, answer: Answer) -> str:
+    return f"{named(answer.document)}: {_state(answer.document)}{'' if answer.done else ', and goes on'}"
+
+
+def each(
+    ask: Callable[[Remote, Namespace, Key], Answer],
+    gateway: Remote,
+    arguments: Namespace,
+    tell: Callable[[Key, Answer], str] = _stack,
+) -> int:
+    """The same for each key, the rest too where one cannot be had. ``tell`` says what became of it, in a line."""
     statuses = [0]
     for key in arguments.key:
         try:
@@ -118,7 +127,7 @@ def _each(ask: Callable[[Remote, Namespace, Key], Answer], gateway: Remote, argu
             _complain(f"{key}: {error}", error.logs)
             statuses.append(1)
         else:
-            print(f"{_name(answer.document)}: {_state(answer.document)}{'' if answer.done else ', and goes on'}")
+            print(tell(key, answer))
             statuses.append(0 if answer.done else GOES_ON)
     return 1 if 1 in statuses else max(statuses)
 
@@ -150,7 +159,11 @@ HEAD = ("STACK", "STATE", "UP FOR", "IDLE FOR", "REQUESTS", "MEMORY", "URL")
 
 def table(stacks: Sequence[Mapping[str, Any]], now: float) -> Iterator[str]:
     """Lines, in columns. ``now``: wall seconds."""
-    rows = [HEAD, *(_row(stack, now) for stack in stacks)]
+    return columns([HEAD, *(_row(stack, now) for stack in stacks)])
+
+
+def columns(rows: Sequence[tuple[str, ...]]) -> Iterator[str]:
+    """Lines in which each column is as wide as its widest cell."""
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     for row in rows:
         yield "   ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
@@ -159,7 +172,7 @@ def table(stacks: Sequence[Mapping[str, Any]], now: float) -> Iterator[str]:
 def _row(stack: Mapping[str, Any], now: float) -> tuple[str, ...]:
     since, idle, memory = stack["ready_since"], stack["idle_seconds"], stack.get("memory")
     return (
-        _name(stack),
+        named(stack),
         _state(stack),
         "-" if since is None else about(now - datetime.fromisoformat(since).timestamp()),
         "-" if idle is None else about(idle),
@@ -169,7 +182,7 @@ def _row(stack: Mapping[str, Any], now: float) -> tuple[str, ...]:
     )
 
 
-def _name(stack: Mapping[str, Any]) -> str:
+def named(stack: Mapping[str, Any]) -> str:
     return str(Key(stack["app"], stack["name"]))
 
 
@@ -200,20 +213,20 @@ def log_lines(logs: Iterable[Mapping[str, Any]]) -> Iterator[str]:
 # -- what they take -----------------------------------------------------------------------------------------------------
 
 
-def _key(text: str) -> Key:
+def key_of(text: str) -> Key:
     if not re.fullmatch(r"[^\s/]+(/[^\s/]+)?", text):
         raise ArgumentTypeError(f'"{text}" is no stack: write its app, and behind a slash its version: shop/db139cf')
     return Key.parse(text)
 
 
-def _seconds(text: str) -> int:
+def whole_seconds(text: str) -> int:
     try:
         return min(ceil(parse_duration(text)), LONGEST)
     except ValueError as error:
         raise ArgumentTypeError(str(error)) from None
 
 
-def _takes(*more: Callable[[ArgumentParser], object]) -> Callable[[ArgumentParser], None]:
+def takes(*more: Callable[[ArgumentParser], object]) -> Callable[[ArgumentParser], None]:
     def arguments(parser: ArgumentParser) -> None:
         for add in (_where, *more):
             add(parser)
@@ -222,19 +235,19 @@ def _takes(*more: Callable[[ArgumentParser], object]) -> Callable[[ArgumentParse
 
 
 def _keys(parser: ArgumentParser) -> None:
-    parser.add_argument("key", nargs="+", type=_key, metavar="APP/VERSION", help="a stack; just APP, if it has no versions")
+    parser.add_argument("key", nargs="+", type=key_of, metavar="APP/VERSION", help="a stack; just APP, if it has no versions")
 
 
 def _one_key(parser: ArgumentParser) -> None:
-    parser.add_argument("key", type=_key, metavar="APP/VERSION", help="the stack; just APP, if it has no versions")
+    parser.add_argument("key", type=key_of, metavar="APP/VERSION", help="the stack; just APP, if it has no versions")
 
 
-def _wait(parser: ArgumentParser) -> None:
+def waits(parser: ArgumentParser) -> None:
     wait = f"how long to wait until it is done (default: {WAIT}); then it goes on, and the exit status is {GOES_ON}"
-    parser.add_argument("--wait", type=_seconds, default=WAIT, metavar="DURATION", help=wait)
+    parser.add_argument("--wait", type=whole_seconds, default=WAIT, metavar="DURATION", help=wait)
 
 
-def _flag(name: str, help: str) -> Callable[[ArgumentParser], object]:
+def flag(name: str, help: str) -> Callable[[ArgumentParser], object]:
     return lambda parser: parser.add_argument(name, action="store_true", help=help)
 
 
@@ -252,45 +265,45 @@ VERBS = {
         "list the stacks of a gateway that runs",
         "Lists every stack that runs, starts, sleeps or is pinned: how long it has been up, for how long nobody has used it, "
         "its requests and memory.",
-        partial(_asking, _ps),
-        _takes(_flag("--json", "all that the gateway says, as JSON")),
+        partial(asking, _ps),
+        takes(flag("--json", "all that the gateway says, as JSON")),
     ),
     "start": Command(
         "start stacks, whether or not somebody asks for them",
         "Starts stacks, also outside their opening hours and when a start has failed just now.",
-        partial(_asking, partial(_each, _start)),
-        _takes(_keys, _wait),
+        partial(asking, partial(each, _start)),
+        takes(_keys, waits),
     ),
     "stop": Command(
         "stop stacks and keep their data",
         "Stops stacks, busy or not. Their before_stop commands are run first; one for which that fails runs on. The containers "
         "keep their data, and the next request starts them again.",
-        partial(_asking, partial(_each, _stop)),
-        _takes(_keys, _flag("--force", "without before_stop commands: what they would save is lost"), _wait),
+        partial(asking, partial(each, _stop)),
+        takes(_keys, flag("--force", "without before_stop commands: what they would save is lost"), waits),
     ),
     "remove": Command(
         "stop stacks and remove them",
         "Stops stacks without their before_stop commands and removes their containers, work trees and disposable volumes. The "
         "next request makes them anew.",
-        partial(_asking, partial(_each, _remove)),
-        _takes(_keys, _flag("--volumes", "and all other volumes: their data is lost for good"), _wait),
+        partial(asking, partial(each, _remove)),
+        takes(_keys, flag("--volumes", "and all other volumes: their data is lost for good"), waits),
     ),
     "pin": Command(
         "keep stacks awake",
         "Pinned stacks are never stopped for being idle, or to make room. It starts nothing.",
-        partial(_asking, partial(_each, _pin)),
-        _takes(_keys, _until),
+        partial(asking, partial(each, _pin)),
+        takes(_keys, _until),
     ),
     "unpin": Command(
         "let stacks go to sleep again",
         "Ends pins: the stacks go to sleep like others.",
-        partial(_asking, partial(_each, _unpin)),
-        _takes(_keys),
+        partial(asking, partial(each, _unpin)),
+        takes(_keys),
     ),
     "logs": Command(
         "show what the services of a stack printed last",
         "Shows the last lines of each service of a stack.",
-        partial(_asking, _logs),
-        _takes(_one_key, _lines),
+        partial(asking, _logs),
+        takes(_one_key, _lines),
     ),
 }

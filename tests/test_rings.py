@@ -43,6 +43,7 @@ RINGS: dict[str, int] = {
     "frontdoor": 4,
     "notify": 4,
     "options": 4,
+    "provision_verbs": 4,
     "reactors": 4,
     "remote": 4,
     "service": 4,

@@ -29,6 +29,7 @@ class Refused(Exception):
     title: str
     detail: str
     fields: Mapping[str, str] = field(factory=dict)
+    more: Mapping[str, object] = field(factory=dict, kw_only=True)  # members of the problem beside the usual ones
 
 
 def text(line: str, status: int = 200) -> Answer:
@@ -42,7 +43,7 @@ def document(value: object, status: int = 200, **fields: str) -> Answer:
 
 def refused(reason: Refused) -> Answer:
     body = {"type": problem_type(reason.type), "title": reason.title, "status": reason.status, "detail": reason.detail}
-    return Answer(reason.status, _json(body), MEDIA_TYPE, reason.fields)
+    return Answer(reason.status, _json({**body, **reason.more}), MEDIA_TYPE, reason.fields)
 
 
 def refusal(reason: Refusal) -> Answer:

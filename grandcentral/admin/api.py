@@ -14,13 +14,17 @@ from twisted.python.failure import Failure
 
 from .. import events
 from ..core.keys import Key
+from ..core.problems import Invalid
+from ..core.provisions import Provision
+from ..core.wanted import meant, wanted
 from ..errors import Refusal
 from ..incidents import report
-from ..interfaces import IManifest, IStackControl
-from . import health, openapi, views
+from ..interfaces import IManifest, IProvisioning, IStackControl
+from . import health, openapi, provisions, views
 from .access import Access
 from .answers import Answer, Refused, document, text
 from .patience import Result, asked_for, until, within
+from .provisions import DEPROVISION, PROVISION, PROVISIONS
 from .routes import Call, Parameter, Route, flag, number
 from .webhooks import CLOSED, WEBHOOKS, Webhooks, receive
 
@@ -48,6 +52,7 @@ class Api:
     webhooks: Webhooks = CLOSED
     memory: Callable[[], Mapping[Key, int]] = dict
     url: Callable[[Key], str | None] = lambda key: None
+    provisioner: provisions.Provisioner = provisions.NOBODY
 
     def beside(self) -> views.Beside:
         return views.Beside(self.memory(), self.url)
@@ -173,6 +178,79 @@ async def starts(api: Api, call: Call) -> Answer:
     return document({"starts": [views.start(one) for one in history]})
 
 
+# -- about provisions ---------------------------------------------------------------------------------------------------
+
+
+async def provision(api: Api, call: Call) -> Answer:
+    """Let a user have a stack: `username`, `emailaddress` and `appname`, and `app` (or `type`) where several apps are
+    provisioned; `ttl` or `expires` for one that ends by itself. Idempotent. 201 with its password if this call made it, or one
+    with the same Idempotency-Key; 200 if it was there. With a wait it is started too: 202 if it is not ready by then, or did
+    not start, and then `failure` says why."""
+    fields = provisions.payload(call)
+    provisioning = provisions.admitted(api.provisioner, call, fields)
+    try:
+        asked = wanted(fields, provisioning.apps(), api.wall(), call.fields.get("idempotency-key", ""))
+    except Invalid as invalid:
+        raise provisions.refused(invalid) from None
+    seconds = asked_for(call.query, call.fields, default=0.0)
+    row, made = await provisioning.provision(asked)
+    unready, failure = (False, None) if not seconds else await _started(api, row.key, seconds)
+    shown = {**_provision(api, row), "password": row.password if made else None, "failure": failure}
+    return document(shown, 202 if unready else 201 if made else 200, Location=str(shown["href"]))
+
+
+async def _started(api: Api, key: Key, seconds: float) -> tuple[bool, str | None]:
+    """Whether it is not ready, and why it will not be. The row is there, come what may: that is no reason to refuse."""
+    try:
+        return await _carry_out(api, "start", key, lambda: api.control.start(key), seconds) is None, None
+    except Refusal as refusal:
+        return True, str(refusal)
+
+
+async def deprovision(api: Api, call: Call) -> Answer:
+    """Take a stack back from its user, with all its data: `username` and `appname`, and `app` (or `type`). Idempotent. 200 when
+    nothing is left, 202 when that takes longer than the wait."""
+    fields = provisions.payload(call)
+    provisioning = provisions.admitted(api.provisioner, call, fields)
+    try:
+        key = meant(fields, provisioning.apps())
+    except Invalid as invalid:
+        raise provisions.refused(invalid) from None
+    return await _taken_back(api, call, provisioning, key)
+
+
+async def end_provision(api: Api, call: Call) -> Answer:
+    """The same, by the path of what was provisioned."""
+    return await _taken_back(api, call, provisions.admitted(api.provisioner, call, {}), _key(call))
+
+
+async def _taken_back(api: Api, call: Call, provisioning: IProvisioning, key: Key) -> Answer:
+    seconds = asked_for(call.query, call.fields, PATIENCE)
+    done = await _carry_out(api, "deprovision", key, lambda: provisioning.deprovision(key), seconds)
+    existed = done is None or done[0]
+    said = {"app": key.app, "name": key.name, "existed": existed, "removed": done is not None}
+    return document(said, 202 if done is None else 200)
+
+
+async def show_provision(api: Api, call: Call) -> Answer:
+    """What was provisioned; never its password."""
+    return document(_provision(api, await provisions.admitted(api.provisioner, call, {}).find(_key(call))))
+
+
+async def list_provisions(api: Api, call: Call) -> Answer:
+    """All that was provisioned, and not taken back, in order."""
+    known = {snapshot.key: snapshot for snapshot in api.control.snapshot()}
+    rows = await provisions.admitted(api.provisioner, call, {}).provisions()
+    return document({"provisions": [views.provision(row, known.get(row.key), api.url(row.key)) for row in rows]})
+
+
+def _provision(api: Api, row: Provision) -> dict[str, object]:
+    return views.provision(row, views.find(api.control.snapshot(), row.key), api.url(row.key))
+
+
+# -- about pushes -------------------------------------------------------------------------------------------------------
+
+
 async def webhook(api: Api, call: Call) -> Answer:
     """A registry tells what was pushed to it."""
     return receive(api.webhooks, call)
@@ -221,6 +299,21 @@ _UNTIL = Parameter("until", "when the pin ends: a duration from now (2d), or a m
 _LIMIT = Parameter("limit", f"how many: {HISTORY} unless it is said, at most {LONGEST_HISTORY}")
 _LINES = Parameter("lines", f"of each service: {LINES} unless it is said, at most {MOST_LINES}")
 
+_READY = Parameter("wait", "start it, and wait for it to be ready: 30s; at most 10m. Or the field Prefer: wait=30")
+
+PROVISIONING: tuple[Route[Api], ...] = (
+    Route(
+        *("POST", PROVISION, Access.SECRET, provision, "NewProvision", (_READY,)),
+        besides={201: "it is new", 202: "it is there, and not ready"},
+        body="Wanted",
+    ),
+    Route("POST", DEPROVISION, Access.SECRET, deprovision, "Removed", (_WAIT,), {202: "it is going"}, body="Unwanted"),
+    Route("GET", PROVISIONS + "/{app}/{name}", Access.SECRET, show_provision, "Provision"),
+    Route(
+        "DELETE", PROVISIONS + "/{app}/{name}", Access.SECRET, end_provision, "Removed", (_WAIT,), {202: "it is going"}
+    ),
+)
+
 ROUTES: tuple[Route[Api], ...] = (
     Route("GET", "/", Access.ANYBODY, index),
     Route("GET", "/openapi.json", Access.ANYBODY, described),
@@ -239,5 +332,10 @@ ROUTES: tuple[Route[Api], ...] = (
     Route("DELETE", views.STACKS + "/{app}/{name}/pin", Access.TOKEN, unpin, "Stack"),
     Route("GET", views.STACKS + "/{app}/{name}/starts", Access.TOKEN, starts, "Starts", (_LIMIT,)),
     Route("GET", views.STACKS + "/{app}/{name}/logs", Access.TOKEN, logs, "Logs", (_LINES,)),
+    Route("GET", PROVISIONS, Access.TOKEN, list_provisions, "Provisions"),
+    *PROVISIONING,
     Route("POST", WEBHOOKS + "/{format}", Access.ANYBODY, webhook),  # with a secret of its own
 )
+
+REMOTE: tuple[Route[Api], ...] = (Route("GET", "/healthz", Access.ANYBODY, alive), *PROVISIONING)
+"""What the listener of [provision] serves: the wide world may come by."""

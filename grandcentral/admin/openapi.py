@@ -44,6 +44,33 @@ def _moment(help: str) -> Schema:
 
 _PHASES = {"type": "object", "additionalProperties": {"type": "integer"}}
 
+_WHOSE: Schema = _object(
+    app=_said("string", "a table [apps.NAME] of the configuration; need not be said where only one is provisioned"),
+    type=_said("string", "the same, as addons call it"),
+    username=_said("string", "a name of 1 to 63 lower-case letters, digits and inner hyphens"),
+    appname=_said("string", "the same, where hosts of the app have a place for it; else it is left out"),
+    secret=_said("string", "of [provision], if it is not in Authorization"),
+)
+_MORE: Schema = {
+    "emailaddress": _said("string", "needed where appname is"),
+    "ttl": _said({"type": ["string", "integer"]}, "how long there is to be such a thing: seconds, 7d, or never"),
+    "expires": _said("string", "or until when: a duration, a moment with its time zone, or never"),
+}
+_PROVISION: Schema = {
+    "app": _said("string", "a table [apps.NAME] of the configuration"),
+    "name": _said("string", "of its stack: the user's, or the user's and that of the user's app, joined by a dot"),
+    "href": _said("string", "its path in this API"),
+    "stack": _said("string", "that of its stack, for operators"),
+    "username": _said("string", "whose it is"),
+    "appname": _or_null("string", "what the user calls it"),
+    "emailaddress": _or_null("string", "of the user"),
+    "url": _or_null("string", "where clients reach it"),
+    "state": _said("string", "of its stack; cold: nothing of it is there"),
+    "created": _moment("when it was provisioned"),
+    "expires": _moment("when it ends by itself; null: never"),
+    "ending": _said("boolean", "it is being taken back"),
+}
+
 SCHEMAS: Mapping[str, Schema] = {
     "Version": _object(
         name=_said("string", "its one name, whatever it was asked for by"),
@@ -102,6 +129,21 @@ SCHEMAS: Mapping[str, Schema] = {
     ),
     "Starts": _object(starts=_list("Start")),
     "Logs": _object(logs=_list("LogTail")),
+    "Wanted": {**_WHOSE, "properties": {**_WHOSE["properties"], **_MORE}, "required": ["username"]},
+    "Unwanted": {**_WHOSE, "required": ["username"]},
+    "Provision": _object(**_PROVISION),
+    "NewProvision": _object(
+        **_PROVISION,
+        password=_or_null("string", "which its stack has as GRANDCENTRAL_PASSWORD; null but for the call that made it"),
+        failure=_or_null("string", "why it did not start, where it was to be waited for"),
+    ),
+    "Provisions": _object(provisions=_list("Provision")),
+    "Removed": _object(
+        app=_said("string", "a table [apps.NAME] of the configuration"),
+        name=_said("string", "that was provisioned"),
+        existed=_said("boolean", "whether there was such a thing"),
+        removed=_said("boolean", "nothing is left of it; else it is being removed"),
+    ),
     "Problem": _object(
         type=_said("string", "which problem it is: /problems/at-capacity"),
         title=_said("string", "the same for people"),
@@ -126,7 +168,10 @@ def document(routes: Iterable[Route[Any]]) -> dict[str, Any]:
         "paths": paths,
         "components": {
             "schemas": SCHEMAS,
-            "securitySchemes": {"token": {"type": "http", "scheme": "bearer", "description": "of token_file in [admin]"}},
+            "securitySchemes": {
+                "token": {"type": "http", "scheme": "bearer", "description": "of token_file in [admin]"},
+                "secret": {"type": "http", "scheme": "bearer", "description": "of secret_file in [provision]"},
+            },
         },
     }
 
@@ -146,12 +191,24 @@ def _operation(route: Route[Any]) -> dict[str, Any]:
         "summary": summary,
         "operationId": route.serve.__name__,
         **({"parameters": variables + asked} if variables or asked else {}),
-        **({"security": [{"token": []}]} if route.access is Access.TOKEN else {}),
+        **({"requestBody": _body(route.body)} if route.body else {}),
+        **_SECURITY.get(route.access, {}),
         "responses": {
             **{str(status): {"description": meaning, **content} for status, meaning in good.items()},
             "default": {"description": "a problem (RFC 9457)", "content": {MEDIA_TYPE: {"schema": _ref("Problem")}}},
         },
     }
+
+
+_SECURITY: Mapping[Access, Mapping[str, Any]] = {
+    Access.TOKEN: {"security": [{"token": []}]},
+    Access.SECRET: {"security": [{"secret": []}, {"token": []}, {}]},  # the last: it may be in the payload
+}
+
+
+def _body(name: str) -> dict[str, Any]:
+    kinds = ("application/json", "application/x-www-form-urlencoded")
+    return {"required": True, "content": {kind: {"schema": _ref(name)} for kind in kinds}}
 
 
 _VARIABLES = {

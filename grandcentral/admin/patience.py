@@ -3,19 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from datetime import datetime
-from math import nan
 from typing import TypeVar
 
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IReactorTime
 from twisted.python.failure import Failure
 
-from ..core.units import parse_duration
+from ..core.units import parse_duration, parse_end
 from .answers import Refused
 
 LONGEST = 600.0  # seconds that a call may ask to wait
-LAST = 253402300800.0  # wall seconds: the end of the year 9999, and of what can be written
 
 Result = TypeVar("Result")
 
@@ -41,22 +38,11 @@ def asked_for(query: Mapping[str, str], fields: Mapping[str, str], default: floa
 
 
 def until(written: str, now: float) -> float:
-    """Wall seconds of an end that is written as a duration from ``now`` ("2d") or as a moment ("2026-12-24T18:00:00Z").
-
-    Raises Refused for what is neither, or over already. A "+" that nobody escaped has become a space.
-    """
+    """As core.units.parse_end. Raises Refused."""
     try:
-        end = now + parse_duration(written)
-    except ValueError:
-        try:
-            moment = datetime.fromisoformat(written.strip().replace(" ", "+"))
-            end = moment.timestamp() if moment.tzinfo is not None else nan
-        except (ValueError, OverflowError):
-            end = nan
-    if not now < end < LAST:
-        wanted = 'the end of a pin lies ahead, and is a duration ("2d") or a moment with its time zone ("2026-12-24T18:00:00Z")'
-        raise Refused(400, "invalid-until", "Not an end", f"until: {written!r}: {wanted}.")
-    return end
+        return parse_end(written, now)
+    except ValueError as reason:
+        raise Refused(400, "invalid-until", "Not an end", f"until: {reason}.") from None
 
 
 def within(

@@ -63,6 +63,7 @@ class Route(Generic[Api]):
     answer: str = ""
     query: tuple[Parameter, ...] = ()
     besides: Mapping[int, str] = field(factory=dict)  # other good answers, of the same form
+    body: str = ""  # what a caller sends, in openapi.SCHEMAS
 
     def match(self, segments: Sequence[str]) -> dict[str, str] | None:
         """The variables, if these segments are this path's."""

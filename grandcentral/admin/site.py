@@ -22,12 +22,13 @@ from .. import events
 from ..core.keys import Key, normalise_host
 from ..errors import Refusal
 from ..incidents import report
-from ..interfaces import IManifest, IStackControl
+from ..interfaces import IManifest, IProvisioning, IStackControl
 from .access import Caller, check
 from .answers import Answer, Refused, bug, refusal, refused, text
-from .api import ROUTES, Api
+from .api import REMOTE, ROUTES, Api
 from .health import Checks
-from .routes import Call, find
+from .provisions import Provisioner
+from .routes import Call, Route, find
 from .webhooks import CLOSED, WEBHOOKS, Webhooks
 
 _log = Logger(namespace="grandcentral.admin")
@@ -42,7 +43,26 @@ _ALWAYS = {
 }
 
 
-class AdminSite(server.Site):
+class _Site(server.Site):
+    """Some of the routes, as a factory for a listening port."""
+
+    def __init__(self, api: Api, token: str | None, routes: tuple[Route[Api], ...]) -> None:
+        served = _Everything(api, token, routes)
+        super().__init__(served, _BoundedRequest, reactor=api.clock, parsePOSTFormSubmission=False)
+        self.noisy = False
+
+    def log(self, request: http.Request) -> None:
+        """Who changed what is worth a line; who looked is not, unless somebody wants to know all.
+
+        Nor are notifications, unless they are refused: of most there is nothing to say, and the others are told of elsewhere.
+        """
+        notified = request.path.startswith(WEBHOOKS.encode()) and request.code < 300
+        level = LogLevel.debug if request.method in (b"GET", b"HEAD") or notified else LogLevel.info
+        caller = getattr(request.getClientAddress(), "host", "this machine")
+        _log.emit(level, events.ADMIN_CALL, caller=caller, call=_line(request), status=request.code)
+
+
+class AdminSite(_Site):
     """Everything of ``api.ROUTES``, as a factory for a listening port.
 
     :param checks: what /readyz asks: name to a function whose Deferred fires with None, or fails with a sentence.
@@ -53,6 +73,8 @@ class AdminSite(server.Site):
     :param memory: bytes that stacks were seen to take last.
     :param url: where clients reach a stack; None: nowhere.
     :param webhooks: where notifications of registries go.
+    :param provisioning: who may have stacks; None: nobody asks for any.
+    :param provision_secret: what its callers have to know, beside the token.
     """
 
     def __init__(
@@ -70,20 +92,16 @@ class AdminSite(server.Site):
         memory: Callable[[], Mapping[Key, int]] = dict,
         url: Callable[[Key], str | None] = lambda key: None,
         webhooks: Webhooks = CLOSED,
+        provisioning: IProvisioning | None = None,
+        provision_secret: Callable[[], str | None] = lambda: None,
     ) -> None:
-        api = Api(control, manifest, checks, version, clock, wall, clock.seconds(), workers, metrics, webhooks, memory, url)
-        super().__init__(_Everything(api, token), _BoundedRequest, reactor=clock, parsePOSTFormSubmission=False)
-        self.noisy = False
+        about = (control, manifest, checks, version, clock, wall, clock.seconds(), workers, metrics, webhooks, memory, url)
+        self._api = Api(*about, Provisioner(provisioning, provision_secret, token))
+        super().__init__(self._api, token, ROUTES)
 
-    def log(self, request: http.Request) -> None:
-        """Who changed what is worth a line; who looked is not, unless somebody wants to know all.
-
-        Nor are notifications, unless they are refused: of most there is nothing to say, and the others are told of elsewhere.
-        """
-        notified = request.path.startswith(WEBHOOKS.encode()) and request.code < 300
-        level = LogLevel.debug if request.method in (b"GET", b"HEAD") or notified else LogLevel.info
-        caller = getattr(request.getClientAddress(), "host", "this machine")
-        _log.emit(level, events.ADMIN_CALL, caller=caller, call=_line(request), status=request.code)
+    def for_provisioning(self) -> server.Site:
+        """What serves callers elsewhere: routes for them, and no others."""
+        return _Site(self._api, None, REMOTE)
 
 
 class _BoundedRequest(server.Request):
@@ -126,10 +144,11 @@ class _Everything(resource.Resource):
 
     isLeaf = True
 
-    def __init__(self, api: Api, token: str | None) -> None:
+    def __init__(self, api: Api, token: str | None, routes: tuple[Route[Api], ...]) -> None:
         super().__init__()
         self._api = api
         self._token = token
+        self._routes = routes
 
     def render(self, request: server.Request) -> int:
         # A caller who leaves takes what is being done for him alone with him; nobody is left to be answered.
@@ -142,7 +161,7 @@ class _Everything(resource.Resource):
 
     async def _serve(self, request: server.Request) -> Answer:
         segments = [segment.decode("utf-8", "replace") for segment in request.postpath or []]
-        route, variables = find(ROUTES, request.method.decode("ascii", "replace"), segments)
+        route, variables = find(self._routes, request.method.decode("ascii", "replace"), segments)
         check(route.access, _caller(request), self._token)
         assert request.content is not None
         return await route.serve(self._api, Call(variables, _query(request), _fields(request), request.content.read()))

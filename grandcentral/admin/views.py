@@ -13,6 +13,8 @@ from ..core.history import Start
 from ..core.idleness import STOPPED
 from ..core.keys import GIT_HASH, NAMES, Ambiguous, Key, unify
 from ..core.model import LogTail, StackSnapshot, Version
+from ..core.provisions import Provision
+from .provisions import PROVISIONS
 
 STACKS = "/api/v1/stacks"
 _HASH = NAMES[GIT_HASH]
@@ -85,6 +87,24 @@ def listing(snapshots: Iterable[StackSnapshot], now: Moment, beside: Beside) -> 
     return {
         "stacks": [stack(snapshot, now, beside) for snapshot in known if snapshot.state != STOPPED],
         "stopped": [stack(snapshot, now, beside) for snapshot in known if snapshot.state == STOPPED],
+    }
+
+
+def provision(row: Provision, snapshot: StackSnapshot | None, url: str | None) -> dict[str, object]:
+    """One provision, with the state of its stack; never its password."""
+    return {
+        "app": row.key.app,
+        "name": row.key.name,
+        "href": f"{PROVISIONS}/{quote(row.key.app, safe='')}/{quote(row.key.name, safe='')}",
+        "stack": path(row.key),
+        "username": row.user,
+        "appname": row.appname or None,
+        "emailaddress": row.email or None,
+        "url": url,
+        "state": "cold" if snapshot is None else snapshot.state,
+        "created": rfc3339(row.created),
+        "expires": None if row.expires is None else rfc3339(row.expires),
+        "ending": row.ending,
     }
 
 

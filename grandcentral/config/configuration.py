@@ -59,6 +59,12 @@ class Webhooks:
 
 
 @frozen
+class Provisioning:
+    secret: str | None = field(repr=False, default=None)  # None: only the admin token provisions
+    listen: str | None = None  # for callers elsewhere; None: nowhere but on the admin listener
+
+
+@frozen
 class Log:
     format: str  # "text" or "json"
     level: str  # as twisted.logger.LogLevel names them
@@ -81,6 +87,7 @@ class Configuration:
     registries: Mapping[str, Registry]
     apps: tuple[App, ...]
     webhooks: Webhooks = Webhooks()
+    provision: Provisioning = Provisioning()
     warnings: tuple[Problem, ...] = ()
     sections: Mapping[str, Section | Mapping[str, Section]] = field(factory=dict, repr=False, eq=False)
     """The tables as read, for :func:`grandcentral.config.effective`."""

@@ -13,8 +13,8 @@ from typing import cast
 from ..core.model import App, Door, Limits
 from ..core.problems import Invalid, Problem
 from ..core.routing import conflicts
-from . import apps, endpoints, files, sleeping
-from .configuration import Admin, Configuration, Docker, Gateway, Log, Registry, Webhooks
+from . import apps, endpoints, files, provisioned, sleeping
+from .configuration import Admin, Configuration, Docker, Gateway, Log, Provisioning, Registry, Webhooks
 from .environment import PREFIX, overridden
 from .findings import Findings, lines
 from .kinds import Surroundings
@@ -88,6 +88,7 @@ def examine(
         findings.wrong(("gateway", "state"), "must be given, for HOME and XDG_STATE_HOME are not set")
     token = _secret(tables["admin"], "token", findings, path)
     secret = _secret(tables["webhooks"], "secret", findings, path)
+    provision = Provisioning(_secret(tables["provision"], "secret", findings, path), tables["provision"]["listen"])
     registries = _registries(cast("dict[str, Section]", sections["registries"]), findings, path)
     address = tables["docker"]["address"]
     described = {
@@ -99,6 +100,8 @@ def examine(
     sleeping.check_warm(found, tables["limits"]["max_stacks"], findings)
     if secret is None and not findings.fatal:
         sleeping.check_pushes(found, findings)
+    if not findings.fatal:
+        provisioned.check_callers(found, tables["provision"], provision.secret or token, findings)
     if findings.fatal:
         raise Invalid(findings.all)
     return Configuration(
@@ -112,6 +115,7 @@ def examine(
         registries=registries,
         apps=found,
         webhooks=Webhooks(secret),
+        provision=provision,
         warnings=findings.all,
         sections={**sections, **tables, "apps": described},
         doors=(*(Door("http", text) for text in tables["gateway"]["listen"]), *(door for app in found for door in app.doors)),
@@ -146,6 +150,8 @@ def _check_listeners(tables: Mapping[str, Section], described: Mapping[str, Sect
         (("gateway", "listen"), endpoints.parse(text)) for text in tables["gateway"]["listen"]
     ]
     listeners.append((("admin", "listen"), endpoints.parse(tables["admin"]["listen"])))
+    if tables["provision"]["listen"] is not None:
+        listeners.append((("provision", "listen"), endpoints.parse(tables["provision"]["listen"])))
     for section in described.values():
         listeners += (((*map(str, section.path), "listen"), endpoints.parse_door(text)) for text in section["listen"] or ())
     for (_, first), (place, second) in combinations(listeners, 2):

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 from attrs import evolve
 
 from ..core.keys import Pattern, parse_pattern
-from ..core.model import StackSpec
+from ..core.model import App, StackSpec
 from ..core.provisions import FORMS
 from .findings import Findings
 from .reading import Section
@@ -53,6 +53,19 @@ def _amiss(pattern: Pattern) -> str:
     if set(pattern.variables) == set(FORMS[-1]):
         return "has the user before the app, and names are read from right to left"
     return "has other variables than {app} and {user}"
+
+
+def check_callers(apps: Iterable[App], table: Section, credential: str | None, findings: Findings) -> None:
+    """Whether somebody can provision what is to be provisioned, and has a reason to."""
+    there = [app for app in apps if app.provisioned]
+    if there and credential is None:
+        findings.doubtful(
+            ("apps", there[0].name, "provisioned"),
+            "nobody can provision anything without a secret: add [provision] secret_file",
+        )
+    for key in ("secret", "secret_file", "listen"):
+        if key in table.given and not there:
+            findings.doubtful((*table.path, key), "is of no use, for no app is provisioned: add provisioned = true to one")
 
 
 def check_volumes(section: Section, spec: StackSpec, findings: Findings) -> None:

@@ -154,6 +154,35 @@ WEBHOOKS = Table(
     environment=True,
 )
 
+PROVISION = Table(
+    "provision",
+    "Who may provision stacks of apps that have `provisioned = true`, by `POST /provision` and `POST /deprovision` of the "
+    "admin listener. Callers elsewhere should have a listener of their own, which serves that and nothing else.",
+    (
+        Setting(
+            "secret",
+            text(),
+            "What callers send as `secret` in the payload, or as `Authorization: Bearer`.",
+            secret=True,
+            instead="secret_file",
+        ),
+        Setting(
+            "secret_file",
+            PATH,
+            "File that holds the secret. Without either, only the admin token provisions.",
+            instead="secret",
+        ),
+        Setting(
+            "listen",
+            LISTEN,
+            "Where callers elsewhere are listened for: an endpoint string. It speaks plain HTTP, so it should be behind "
+            "something that takes TLS: the gateway's front door, with an app that has this as its `upstream`.",
+            otherwise="on the admin listener only",
+        ),
+    ),
+    environment=True,
+)
+
 LIMITS = Table(
     "limits",
     "How much there may be of what.",
@@ -325,6 +354,6 @@ LOG = Table(
     environment=True,
 )
 
-TABLES = (GATEWAY, ADMIN, LIMITS, HTTP, LOG, DOCKER_TABLE, REGISTRIES, WEBHOOKS, APPS)
+TABLES = (GATEWAY, ADMIN, LIMITS, HTTP, LOG, DOCKER_TABLE, REGISTRIES, WEBHOOKS, PROVISION, APPS)
 
 REGISTRY_NAME = re.compile(r"[a-z0-9]([a-z0-9.-]*[a-z0-9])?(:[0-9]{1,5})?|\[[0-9a-f:.]+\](:[0-9]{1,5})?", re.ASCII)

@@ -14,7 +14,7 @@ from attrs import evolve, field, frozen
 
 from .. import __version__
 from ..config import Configuration
-from ..config.configuration import Admin, Webhooks
+from ..config.configuration import Admin, Provisioning, Webhooks
 from ..core.model import App
 
 FIRST_DESCRIPTOR = 3  # the listening sockets of a worker are open from here on, in the order of the configuration's ``doors``
@@ -60,4 +60,5 @@ def for_workers(configuration: Configuration) -> Configuration:
     """Without secrets, and without what only the gateway needs: how hosts are routed, which requests wake, and how
     HTTP is spoken."""
     apps = tuple(App(app.name, app.backend, app.hosts, app.version, rules=app.rules) for app in configuration.apps)
-    return evolve(configuration, admin=Admin(""), registries={}, webhooks=Webhooks(), apps=apps, warnings=(), sections={})
+    public = evolve(configuration, admin=Admin(""), registries={}, webhooks=Webhooks(), provision=Provisioning())
+    return evolve(public, apps=apps, warnings=(), sections={})

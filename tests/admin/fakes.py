@@ -16,9 +16,12 @@ from zope.interface import implementer
 from grandcentral.admin import AdminSite
 from grandcentral.core.history import Start
 from grandcentral.core.keys import Key
-from grandcentral.core.model import LogTail, StackSnapshot
+from grandcentral.core.model import App, LogTail, StackSnapshot
+from grandcentral.core.provisions import Provision
 from grandcentral.core.tickets import Ticket
-from grandcentral.interfaces import IStackControl
+from grandcentral.core.wanted import Wanted
+from grandcentral.errors import NotProvisioned, Refusal
+from grandcentral.interfaces import IProvisioning, IStackControl
 
 LOOPBACK = IPv4Address("TCP", "127.0.0.1", 54321)
 ELSEWHERE = IPv4Address("TCP", "192.0.2.7", 54321)
@@ -31,7 +34,7 @@ WALL = 1795179845.0  # 2026-11-20T13:04:05Z
 @implementer(IStackControl)
 @define(slots=False)
 class FakeControl:
-    """Knows the app "quepid"; ``calls`` is what was asked, with the Deferreds that the test fires."""
+    """Knows the apps "quepid" and "hoodie"; ``calls`` is what was asked, with the Deferreds that the test fires."""
 
     stacks: tuple[StackSnapshot, ...] = ()
     calls: list[tuple[str, Key, Deferred]] = field(factory=list)
@@ -60,7 +63,7 @@ class FakeControl:
         return len(self.stacks), 20
 
     def _asked(self, verb: str, key: Key, **how: object) -> Deferred:
-        if key.app != "quepid":
+        if key.app not in ("quepid", "hoodie"):
             raise KeyError(key.app)
         answer: Deferred = Deferred(lambda _: self.cancelled.append(key))
         self.calls.append((verb, key, answer))
@@ -82,6 +85,44 @@ class FakeHistory:
 
     def check(self) -> Deferred[None]:
         return succeed(None) if self.broken is None else fail(self.broken)
+
+
+@implementer(IProvisioning)
+@define
+class FakeProvisioning:
+    """Has the apps "hoodie", with places for user and app, and "postgres", with one for the user. ``answers`` are the Deferreds
+    of deprovisions, which the test fires."""
+
+    rows: dict[Key, Provision] = field(factory=dict)
+    asked: list[Wanted] = field(factory=list)
+    refusal: Refusal | None = None
+    answers: list[Deferred[bool]] = field(factory=list)
+
+    def apps(self) -> dict[str, App]:
+        return {
+            "hoodie": App("hoodie", "docker", ("{app}.{user}.example.com",), provisioned=True),
+            "postgres": App("postgres", "docker", ("{user}.example.org",), provisioned=True),
+        }
+
+    def provision(self, wanted: Wanted) -> Deferred[tuple[Provision, bool]]:
+        self.asked.append(wanted)
+        if self.refusal is not None:
+            return fail(self.refusal)
+        made = wanted.key not in self.rows
+        row = Provision(wanted.key, wanted.user, wanted.appname, wanted.email, "p4ss", WALL, wanted.expires)
+        return succeed((self.rows.setdefault(wanted.key, row), made))
+
+    def deprovision(self, key: Key) -> Deferred[bool]:
+        if self.rows.pop(key, None) is None:
+            return succeed(False)
+        self.answers.append(Deferred())
+        return self.answers[-1]
+
+    def find(self, key: Key) -> Deferred[Provision]:
+        return succeed(self.rows[key]) if key in self.rows else fail(NotProvisioned(key))
+
+    def provisions(self) -> Deferred[tuple[Provision, ...]]:
+        return succeed(tuple(self.rows.values()))
 
 
 @define

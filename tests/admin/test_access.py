@@ -11,7 +11,7 @@ from grandcentral.admin.api import ROUTES
 
 from .fakes import ELSEWHERE, LOOPBACK, SOCKET, TOKEN, browser
 
-API = [route for route in ROUTES if route.path.startswith("/api/")]
+API = [route for route in ROUTES if route.access is Access.TOKEN]
 
 
 def concrete(path: str) -> str:

@@ -6,15 +6,20 @@ from pathlib import Path
 
 import pytest
 
+from grandcentral.config import effective
 from grandcentral.core import compose, provisions
 from grandcentral.core.model import IdlePolicy
 
-from .support import problems
+from .support import configure, problems
 from .test_apps import COMPOSE, DAY, GIT, IMAGE, STATIC, app, table
 
 HOSTS = {"host": "{app}.{user}.hoodies.example.com"}
 PROVISIONED = {"provisioned": "true", "version": ""}
 VOLUME = "services: {web: {image: i, volumes: ['data:/data']}}\nvolumes: {data: {}}\n"
+
+
+def open_to_callers(text: str, more: str = "") -> str:
+    return f"{text}[provision]\nsecret_file = 'token'\n{more}"
 
 
 @pytest.fixture(autouse=True)
@@ -28,7 +33,7 @@ def test_its_names_are_those_of_users_and_of_their_apps(place: Path, parts: tupl
     found = app(place, *parts, **PROVISIONED, host=f"'{host}'")
     assert (found.provisioned, found.version, found.hosts) == (True, "name", (host,))
     assert provisions.has_appnames(found) is ("{app}" in host)
-    assert problems(place, table(*parts, **PROVISIONED, host=f"'{host}'")) == []
+    assert problems(place, open_to_callers(table(*parts, **PROVISIONED, host=f"'{host}'"))) == []
 
 
 def test_one_variable_is_the_user_whatever_it_is_called(place: Path) -> None:
@@ -90,7 +95,7 @@ def test_what_users_keep_is_not_removed_for_being_old_unless_that_is_said(place:
 )
 def test_a_template_that_keeps_nothing_is_told_of(place: Path, template: str, told: bool) -> None:
     (place / "shop.compose.yaml").write_text(template)
-    found = problems(place, table(COMPOSE, HOSTS, **PROVISIONED))
+    found = problems(place, open_to_callers(table(COMPOSE, HOSTS, **PROVISIONED)))
     assert [one for one in found if "apps.app.provisioned: " in one and "users lose their data" in one] == found
     assert bool(found) is told
 
@@ -100,7 +105,7 @@ def test_a_template_can_name_its_user_and_one_that_is_not_provisioned_cannot(pla
         "services: {web: {image: i, volumes: ['data:/data'], environment: {A: '${USER} ${EMAIL} ${APPNAME} ${PASSWORD:?}'}}}\n"
         "volumes: {data: {}}\n"
     )
-    assert problems(place, table(COMPOSE, HOSTS, **PROVISIONED)) == []
+    assert problems(place, open_to_callers(table(COMPOSE, HOSTS, **PROVISIONED))) == []
     found = app(place, COMPOSE, HOSTS, **PROVISIONED).template
     assert found is not None
     service = found.render({**compose.SAMPLE, **provisions.SAMPLE}).service("web")
@@ -111,3 +116,35 @@ def test_a_template_can_name_its_user_and_one_that_is_not_provisioned_cannot(pla
 
 def test_every_variable_is_in_the_reference() -> None:
     assert provisions.SAMPLE.keys() == compose.PROVISIONED.keys()
+
+
+# -- [provision] --------------------------------------------------------------------------------------------------------
+
+
+def test_who_may_provision_shows_a_secret_or_the_token(place: Path) -> None:
+    text = table(GIT, HOSTS, **PROVISIONED)
+    [warning] = problems(place, text)
+    assert "nobody can provision anything without a secret: add [provision] secret_file" in warning
+    assert problems(place, text + "[admin]\ntoken_file = 'token'\n") == []
+    found = configure(place, open_to_callers(text, "listen = 'tcp:8082'\n")).provision
+    assert (found.secret, found.listen) == ("open sesame", "tcp:8082")
+    assert "open sesame" not in repr(found)
+
+
+def test_a_secret_for_nothing_is_told_of(place: Path) -> None:
+    [secret, listen] = problems(place, open_to_callers(table(GIT), "listen = 'tcp:8082'\n"))
+    assert "provision.secret_file: warning: is of no use, for no app is provisioned" in secret
+    assert "provision.listen: warning: is of no use" in listen
+
+
+def test_callers_elsewhere_have_a_listener_to_themselves(place: Path) -> None:
+    text = open_to_callers(table(GIT, HOSTS, **PROVISIONED), "listen = 'tcp:8081'\n")
+    [problem] = problems(place, text)
+    assert 'provision.listen: "tcp:8081" cannot be listened on beside' in problem
+
+
+def test_the_secret_is_masked_where_the_configuration_is_shown(place: Path) -> None:
+    text = f"{table(GIT, HOSTS, **PROVISIONED)}[provision]\nsecret = 'hush'\n"
+    shown = effective(configure(place, text))
+    assert "hush" not in shown
+    assert "provisioned = true" in shown
