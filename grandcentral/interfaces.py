@@ -118,6 +118,9 @@ class IBackend(Interface):
         :return: Deferred firing with the bytes that were freed. Nothing that was not fetched for an app of ours is touched.
         """
 
+    def volumes() -> Deferred[Collection[Key]]:
+        """Of which stacks, there or not, there are named volumes that outlive them. Fires with their Keys."""
+
     def pause(key: Key) -> Deferred[None]:
         """Freeze a running stack: it keeps its memory and takes no CPU. Fires with None when frozen. Idempotent."""
 

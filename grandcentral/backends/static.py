@@ -55,6 +55,9 @@ class StaticBackend:
     def reclaim(self, keep: Collection[Version]) -> Deferred[int]:
         return succeed(0)
 
+    def volumes(self) -> Deferred[Collection[Key]]:
+        return succeed(())
+
     def pause(self, key: Key) -> Deferred[None]:
         return succeed(None)
 

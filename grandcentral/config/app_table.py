@@ -111,6 +111,13 @@ _IDLE_FIELDS = (
         otherwise=f'`"{format_duration(_never(_IDLE.remove))}"`; `"never"` for what is provisioned',
     ),
     Setting(
+        "forget",
+        duration(never=True, zero=False),
+        "Named volumes that are kept when their stack is removed go after this long without use, `365d` at most; not those of "
+        "pinned, warm or provisioned ones.",
+        _never(_IDLE.forget),
+    ),
+    Setting(
         "max_age",
         duration(never=True, zero=False),
         "Stopped when it has been up for this long and no request is in flight, streams or not. The next request starts it.",

@@ -46,6 +46,10 @@ begin with is answered with 409 and what it could be, unless it is itself the wh
 | stopped | `idle.stop`, `idle.max_age`, lack of memory or places | its containers or work tree | started again; no loaders |
 | removed | `idle.remove`, lack of disk | named volumes, but for disposable ones | made anew, loaders and all |
 
+What is kept when a stack is removed, its named volumes, stays until an operator removes it (`grandcentral remove --volumes`),
+or for as long as `idle.forget` says. That counts from the last use that is written down; where none is, from when the volumes
+were found. After the clock was set, or the gateway was started, nothing is forgotten for six hours.
+
 A stack is never put to sleep while a request is in flight, a stream is used, or a lease holds that the application has asked
 for; nor while it is pinned. Before it is stopped, its `before_stop` commands are run.
 

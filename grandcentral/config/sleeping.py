@@ -17,6 +17,7 @@ from .reading import Section
 
 # What can be a tag of an image, or the name of a branch: git-check-ref-format(1), as far as people go.
 _BRANCH = re.compile(r"(?!.*(?:\.\.|//|/\.|\.lock(?:/|$)))[\w][\w./+@#-]*(?<![./])", re.ASCII)
+MEMORY = 365 * 86400.0  # seconds for which the manifest knows without doubt when a stack was used
 _ANSWERS = ("wakes", "keeps_alive")
 
 Trouble = Iterator[tuple[str, str]]
@@ -61,6 +62,11 @@ def _order(idle: Section) -> Iterator[str]:
             "stops no sooner than it removes: make stop, after which the data is kept, shorter than remove, after which "
             "disposable volumes go as well"
         )
+    forget = idle["forget"]
+    if forget <= remove and forget != math.inf:
+        yield "forgets volumes no later than it removes their stack: make forget longer than remove, or remove it"
+    elif MEMORY < forget != math.inf:
+        yield "forgets volumes when nobody knows any more when they were used: make forget at most 365d, or remove it"
     if max_age <= stop != math.inf:
         yield "stops at max_age before it can have been idle for stop: make max_age longer than stop, or remove it"
     elif max_age <= pause != math.inf:

@@ -286,12 +286,13 @@ class ReadyPolicy:
 
 @frozen
 class IdlePolicy:
-    """After how many idle seconds a stack is paused, stopped and removed. None: never."""
+    """After how many idle seconds a stack is paused, stopped and removed, and what it has left then as well. None: never."""
 
     pause: float | None = None
     stop: float | None = 1800.0
     remove: float | None = 7 * 86400.0
     max_age: float | None = None  # one that has been up for longer is stopped, streams or not, when no request is in flight
+    forget: float | None = None  # the named volumes of one that was removed
 
 
 @frozen

@@ -16,6 +16,8 @@ from ..core.idleness import Pause, Remove, Step, Stop, after_hours, plan
 from ..core.lifecycle import Event
 from ..core.model import IdlePolicy
 from ..core.pressure import discard, relieve, stalls
+from .forgetting import INTERVAL as FORGET_INTERVAL
+from .forgetting import Forgetting
 from .incidents import log_bug
 from .table import StackTable
 
@@ -45,7 +47,13 @@ class Janitor:
     _log = Logger(namespace="grandcentral.stacks")
 
     def __attrs_post_init__(self) -> None:
-        rounds = (self.work, self.interval), (self.look_at_memory, MEMORY_INTERVAL), (self.look_at_disks, DISK_INTERVAL)
+        forgetting = Forgetting(self._clock, self._wall, self._table)
+        rounds = (
+            (self.work, self.interval),
+            (self.look_at_memory, MEMORY_INTERVAL),
+            (self.look_at_disks, DISK_INTERVAL),
+            (forgetting.look, FORGET_INTERVAL),
+        )
         self._loops = [(self._loop(work), seconds) for work, seconds in rounds]
 
     def _loop(self, work: Callable[[], Deferred[None]]) -> LoopingCall:

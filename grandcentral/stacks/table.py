@@ -530,6 +530,30 @@ class StackTable:
                 self._log.warn(events.NOT_RECLAIMED, backend=name, why=str(mishap))
         return freed
 
+    def left(self) -> Deferred[dict[Key, float | None]]:
+        """What has volumes and is_vacant: by key, when it was last used (wall seconds); None if that is not written down."""
+        return Deferred.fromCoroutine(self._left())
+
+    async def _left(self) -> dict[Key, float | None]:
+        there: dict[Key, str] = {}
+        for name, backend in list(self._backends.items()):
+            try:
+                there.update(dict.fromkeys(await backend.volumes(), name))
+            except Mishap as mishap:
+                self._log.warn(events.NOT_RECLAIMED, backend=name, why=str(mishap))
+        used = await self._manifest.last_used()
+        ours = (key for key, name in there.items() if key.app in self.apps and self.apps[key.app].backend == name)
+        return {key: used.get(key) for key in ours if self.is_vacant(key)}
+
+    def is_vacant(self, key: Key) -> bool:
+        """Whether it is known that there is no stack of it, not even a stopped one, nor a pin, nor a wish to keep it warm."""
+        stacks = self._directory
+        return self.surveyed(key.app) and not (key in stacks.stacks or key in stacks.rested or key in self._warm or self._pinned(key))
+
+    def note_use(self, uses: Mapping[Key, float]) -> Deferred[None]:
+        """Write down uses, in wall seconds."""
+        return self._manifest.touch(uses).addErrback(log_unwritten, "the gateway") if uses else succeed(None)
+
     def tidy(self) -> None:
         """Drop what is over: pins, and failures that are long ago."""
         self._look_at_pins()
@@ -648,6 +672,8 @@ class StackTable:
 
     def _drop(self, one: Stack | Rested) -> None:
         self.counters.retire(one.ticket)
+        if one.unwritten:  # what it has left is forgotten by its last use
+            self.note_use({one.key: self._wall() - self._clock.seconds() + one.used})
         self._directory.drop(one)
 
     def _record(self, start: Start) -> None:

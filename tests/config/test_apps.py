@@ -113,6 +113,7 @@ def test_ready(place: Path, ready: str, policy: ReadyPolicy) -> None:
         ('{ pause = "5m" }', IdlePolicy(300.0, 1800.0)),
         ('{ pause = "5m", stop = "never" }', IdlePolicy(300.0, None)),
         ('{ pause = "5m", stop = "1h", remove = "2d", max_age = "1d" }', IdlePolicy(300.0, 3600.0, 2 * DAY, DAY)),
+        ('{ forget = "90d" }', IdlePolicy(forget=90 * DAY)),
         ('{ remove = "never" }', IdlePolicy(None, 1800.0, None)),
         ("", IdlePolicy()),
     ],

@@ -80,7 +80,8 @@ def test_defaults_are_filled_in_and_only_what_means_something_is_there(place: Pa
         "ready": {"http": "/", "below": 500, "within": "2m"},
     }
     assert document["apps"]["myrepo"]["serves"] == "web"
-    assert document["apps"]["myrepo"]["idle"] == {"pause": "never", "stop": "30m", "remove": "7d", "max_age": "never"}
+    idle = {"pause": "never", "stop": "30m", "remove": "7d", "forget": "never", "max_age": "never"}
+    assert document["apps"]["myrepo"]["idle"] == idle
 
 
 def test_what_is_said_of_sleep_is_said_again(place: Path) -> None:

@@ -105,6 +105,8 @@ def test_nothing_of_it_is_said_of_what_is_never_started(place: Path) -> None:
             "idle: stops at max_age before it can have been idle",
         ),
         (GIT, {"idle": "{ remove = '0s' }"}, "idle.remove: must be longer than 0"),
+        (GIT, {"idle": "{ forget = '7d' }"}, "idle: forgets volumes no later than it removes their stack: make forget longer"),
+        (GIT, {"idle": "{ forget = '366d' }"}, "idle: forgets volumes when nobody knows any more when they were used: make"),
         (GIT, {"idle": "{ max_age = 3 }"}, "idle.max_age: must be a duration"),
         (GIT, {"idle": "{ rmove = '1d' }"}, 'idle.rmove: is no key of the configuration; did you mean "remove"?'),
         (STATIC, {"wakes": "'any'"}, "wakes: means nothing together with upstream: remove one of them"),
@@ -204,7 +206,8 @@ depths = st.floats(1, 1e6) | st.just(math.inf)
 
 @given(depths, depths, depths, depths)
 def test_whatever_is_let_through_can_come_about_in_its_order(pause: float, stop: float, remove: float, max_age: float) -> None:
-    idle = Section(("idle",), {"pause": pause, "stop": stop, "remove": remove, "max_age": max_age}, frozenset())
+    depths = {"pause": pause, "stop": stop, "remove": remove, "max_age": max_age, "forget": math.inf}
+    idle = Section(("idle",), depths, frozenset())
     section = Section(("a",), {"idle": idle, "prewarm": "off", "provisioned": False, "version": None, "warm": ()}, frozenset())
     there = [seconds for seconds in (pause, stop, remove) if seconds != math.inf]
     sound = there == sorted(set(there)) or (stop == math.inf and pause != math.inf)

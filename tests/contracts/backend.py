@@ -543,6 +543,7 @@ class BackendContract:
         await self.halt(harness, one)
         assert len(harness.leftovers()) == 1
         assert await self.found(harness, one) == {}, "a volume is no stack"
+        assert set(await harness.wait(one.backend.volumes())) == {harness.key("a")}
         await self.launched(harness, one, web, **volumes, generation=2)
         await self.execute(harness, one, "test -e /data/note")
         with pytest.raises(HookFailed):
@@ -550,6 +551,12 @@ class BackendContract:
         await self.halt(harness, one)
         await self.halt(harness, one, volumes=True)
         assert harness.leftovers() == []
+        assert set(await harness.wait(one.backend.volumes())) == set()
+
+    @pytest_twisted.ensureDeferred
+    async def test_a_stack_without_named_volumes_has_none(self, harness: Harness, one: Watched) -> None:
+        await self.launched(harness, one)
+        assert set(await harness.wait(one.backend.volumes())) == set()
 
     # -- execute --------------------------------------------------------------------------------------------------------
 

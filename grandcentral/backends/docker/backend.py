@@ -24,7 +24,7 @@ from . import accounts, hooks, taking_away, verbs
 from .calls import Calls
 from .images import Credentials, Images, images_of
 from .kept import Kept, as_made, kept
-from .labels import SERVICES, Roster, is_disposable, unique
+from .labels import SERVICES, Roster, is_disposable, key_of, unique
 from .launching import Launching
 from .making import Making
 from .phases import Phases
@@ -282,6 +282,13 @@ class DockerBackend:
     def reclaim(self, keep: Collection[Version]) -> Deferred[int]:
         call = partial(verbs.reclaim, repositories=tuple(self._repositories), keep=tuple(keep))
         return Deferred.fromCoroutine(self._calls.lifecycle(call))
+
+    def volumes(self) -> Deferred[Collection[Key]]:
+        return Deferred.fromCoroutine(self._volumes())
+
+    async def _volumes(self) -> Collection[Key]:
+        volumes = await self._calls.quick(partial(verbs.volumes, instance=self._instance))
+        return {key_of(labels) for labels in volumes.values() if not is_disposable(labels)}
 
     async def _containers(self, key: Key | None = None) -> list[Seen]:
         return await self._calls.quick(partial(verbs.containers, instance=self._instance, key=key))

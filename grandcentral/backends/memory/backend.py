@@ -80,6 +80,9 @@ class MemoryBackend:
     def reclaim(self, keep: Collection[Version]) -> Deferred[int]:
         return Deferred.fromCoroutine(self._reclaim(frozenset(keep)))
 
+    def volumes(self) -> Deferred[Collection[Key]]:
+        return Deferred.fromCoroutine(self._volumes())
+
     def pause(self, key: Key) -> Deferred[None]:
         return Deferred.fromCoroutine(self._freeze(key, True))
 
@@ -257,6 +260,13 @@ class MemoryBackend:
         unused = self.engine.images - keep - {stack.launch.version for stack in self.engine.stacks.values()}
         self.engine.images -= unused
         return len(unused) * IMAGE_SIZE
+
+    async def _volumes(self) -> Collection[Key]:
+        await self._step(0)
+        disposable = {
+            (key, volume) for key, stack in self.engine.stacks.items() for volume in stack.launch.spec.disposable
+        }
+        return {key for key, _ in self.engine.kept_volumes - disposable}
 
     async def _survey(self) -> tuple[Found, ...]:
         await self._step(0)

@@ -138,6 +138,10 @@ class ProcessBackend:
         """Nothing is ever fetched, and a work tree goes with its stack."""
         return succeed(0)
 
+    def volumes(self) -> Deferred[Collection[Key]]:
+        """There are none: what a stack has stored is in its work tree, and goes with it."""
+        return succeed(())
+
     def _repository(self, launch: Launch) -> str:
         repository = self._repositories.get(launch.key.app)
         if repository is None:
