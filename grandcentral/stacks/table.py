@@ -548,7 +548,8 @@ class StackTable:
     def is_vacant(self, key: Key) -> bool:
         """Whether it is known that there is no stack of it, not even a stopped one, nor a pin, nor a wish to keep it warm."""
         stacks = self._directory
-        return self.surveyed(key.app) and not (key in stacks.stacks or key in stacks.rested or key in self._warm or self._pinned(key))
+        wanted = key in stacks.stacks or key in stacks.rested or key in self._warm or self._pinned(key)
+        return self.surveyed(key.app) and not wanted
 
     def note_use(self, uses: Mapping[Key, float]) -> Deferred[None]:
         """Write down uses, in wall seconds."""
