@@ -65,6 +65,7 @@ class Client(APIClient):
         """
         self._lines = lines
         super().__init__(base_url=base_url, version=version, timeout=timeout)
+        self.trust_env = not base_url.startswith("unix:")  # which proxy leads there is asked of every call otherwise
 
     def mount(self, prefix: Any, adapter: Any) -> None:
         self._lines.watch(adapter)
