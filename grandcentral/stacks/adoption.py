@@ -20,7 +20,7 @@ from ..errors import Mishap
 from .directory import Directory
 from .leftovers import Leftovers
 from .rested import Rested
-from .stack import Stack, Standing
+from .stack import Standing
 
 Standings = Mapping[Key, Standing | Rested | None]
 
@@ -29,12 +29,11 @@ _AT_REST = (State.PROBING, State.REPROBING, State.READY, State.PAUSED)
 
 @define(eq=False)
 class Adoption:
-    """``stack(key, version)`` gives a stack of the directory, made if need be; ``lost`` takes out one that is gone."""
+    """``lost`` takes one that is gone out of the directory."""
 
     _clock: IReactorTime
     _wall: Callable[[], float]
     _directory: Directory
-    _stack: Callable[[Key, Version], Stack]
     _apps: Callable[[], Mapping[str, App]]
     leftovers: Leftovers
     _lost: Callable[[Rested], None]
@@ -61,7 +60,7 @@ class Adoption:
             if key.app not in self._apps():
                 self.leftovers.remove(backend, key)
             else:
-                stack = self._stack(key, one.version or Version(key.name))
+                stack = self._directory.stack(key, one.version or Version(key.name))
                 if stack.state is State.COLD:
                     self._log.info(events.STACK_FOUND, key=key, generation=one.generation, whole=one.whole)
                     stack.adopt(one, self._when_used(key))

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from itertools import chain
 
 from attrs import define, field
 
 from ..core.keys import GIT_HASH, Ambiguous, Key, unify
+from ..core.model import Version
 from ..core.tickets import Ticket
 from ..errors import AmbiguousVersion
 from .rested import Rested
@@ -18,9 +19,11 @@ from .stack import Stack
 class Directory:
     """Each stack is in one of two dictionaries, by its canonical key: in ``stacks``, or at rest in ``rested``.
 
-    ``doors`` has the tickets of those that are ready, by every spelling: a request for one of them is one look-up in there.
+    ``make(key, version)`` makes one that is cold. ``doors`` has the tickets of those that are ready, by every spelling: a
+    request for one of them is one look-up in there.
     """
 
+    _make: Callable[[Key, Version], Stack]
     stacks: dict[Key, Stack] = field(factory=dict, init=False)
     rested: dict[Key, Rested] = field(factory=dict, init=False)
     doors: dict[Key, Ticket] = field(factory=dict, init=False)
@@ -50,9 +53,15 @@ class Directory:
             raise AmbiguousVersion(key.name, name.candidates)
         return self.get(Key(key.app, name))
 
-    def add(self, stack: Stack) -> None:
-        self.stacks[stack.key] = stack
-        self.spell(stack, stack.key)
+    def stack(self, key: Key, version: Version) -> Stack:
+        """The stack of a canonical key, roused or made if need be; ``version`` is of one that is made."""
+        found = self.get(key)
+        if isinstance(found, Rested):
+            return self.rouse(found)
+        if found is None:
+            found = self.stacks[key] = self._make(key, version)
+            self.spell(found, key)
+        return found
 
     def spell(self, one: Stack | Rested, key: Key) -> None:
         """From now on, ``key`` means that one."""
@@ -77,12 +86,15 @@ class Directory:
         self.rested[stack.key] = rested
         self._spelt.update(dict.fromkeys(rested.spellings, rested))
 
-    def rouse(self, rested: Rested, stack: Stack) -> None:
+    def rouse(self, rested: Rested) -> Stack:
         """The same the other way round."""
-        del self.rested[rested.key]
-        self.stacks[stack.key] = stack
+        stack = self._make(rested.key, rested.version)
+        stack.rouse(rested)
         stack.spellings = rested.spellings
+        del self.rested[rested.key]
+        self.stacks[rested.key] = stack
         self._spelt.update(dict.fromkeys(stack.spellings, stack))
+        return stack
 
     def opened(self, stack: Stack, ticket: Ticket) -> None:
         self.doors.update(dict.fromkeys(stack.spellings, ticket))

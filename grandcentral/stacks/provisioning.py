@@ -165,7 +165,7 @@ class Provisioning:
         """See Note [Taking back]."""
         await self._manifest.end_provision(key)
         try:
-            if key in self._table.pins:
+            if self._table.pins.known(key):
                 await self._table.pin(key, False)
             await self._table.remove(key, volumes=True)
         except KeyError:

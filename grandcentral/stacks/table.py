@@ -11,22 +11,18 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping
 from functools import partial
-from math import inf
-from typing import NoReturn
 
 from attrs import define, evolve, field
 from twisted.internet.defer import Deferred, fail, succeed
 from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
-from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from .. import events
 from ..core import launching
 from ..core.counters import StackCounters
 from ..core.history import Start
-from ..core.idleness import busy
-from ..core.keys import Key, misnamed
+from ..core.keys import Key
 from ..core.lifecycle import Event, State
 from ..core.model import App, Limits, LogTail, StackSnapshot, StackUse, Version
 from ..core.rates import Rates, household
@@ -35,8 +31,6 @@ from ..errors import (
     AmbiguousVersion,
     AppGone,
     Asleep,
-    BackendUnavailable,
-    EngineUnavailable,
     InvalidVersion,
     Mishap,
     OutOfHours,
@@ -51,11 +45,14 @@ from ..interfaces import IBackend, IMachine, IManifest, IProber, ISharedStacks, 
 from . import provisioned
 from .adoption import Adoption, Standings
 from .books import Books
+from .diary import Diary
 from .directory import Directory
 from .incidents import log_mishap, log_unwritten
 from .ledger import Ledger
 from .leftovers import Leftovers
 from .lookups import LookUp, LookUps
+from .orders import Orders, engine_away
+from .pins import Pins
 from .queue import SlotQueue
 from .rested import Rested
 from .stack import Stack
@@ -66,8 +63,6 @@ _ASLEEP = {
     *(State.COLD, State.PAUSED, State.DRAINING, State.DOZING, State.SAVING, State.STOPPING, State.REMOVING),
 }
 _NEEDS_START = {State.COLD, State.STOPPING, State.REMOVING}
-CLOCK_SET = 1.0  # seconds; two clocks that part by more do so because one was set
-PIN_OVER = 7 * 86400.0  # seconds after its end a pin is forgotten: the clock may be wrong for a while
 FORGET_FAILURE = 3600.0  # seconds after which a failure no longer counts towards the back-off
 
 
@@ -78,11 +73,6 @@ def _copied(backends: Mapping[str, IBackend]) -> dict[str, IBackend]:
 def _moved(before: App, now: App | None) -> bool:
     """Whether what runs of it is no longer this app's."""
     return now is None or (now.backend, now.upstream) != (before.backend, before.upstream)
-
-
-def _engine_away(failure: Failure) -> NoReturn:
-    failure.trap(EngineUnavailable)
-    raise BackendUnavailable(failure.getErrorMessage(), retry_after=5) from None
 
 
 @implementer(ISharedStacks, IStackControl)
@@ -109,10 +99,12 @@ class StackTable:
     _address: Callable[[Key], tuple[str, str]]
     token: Callable[[Key], str]
     limits: Limits
-    _directory: Directory = field(factory=Directory, init=False)
+    _directory: Directory = field(init=False)
+    pins: Pins = field(init=False)
+    _diary: Diary = field(init=False)
+    _orders: Orders = field(init=False)
     _look_ups: LookUps = field(init=False)
     _warm: frozenset[Key] = field(default=frozenset(), init=False)
-    pins: dict[Key, float | None] = field(factory=dict, init=False)  # until when (wall seconds); None: for ever. Some are over
     _leftovers: Leftovers = field(init=False)
     _adoption: Adoption = field(init=False)
     _room: Room = field(init=False)
@@ -121,7 +113,6 @@ class StackTable:
     _queue: SlotQueue = field(init=False)
     _surveys: Surveys[Standings] = field(init=False)
     counters: StackCounters = field(factory=StackCounters, init=False)
-    _since: float = field(default=-inf, init=False)  # wall seconds when the clock was at 0, by which uses are written down
     _closing: bool = field(default=False, init=False)
     peek: Callable[[Key], Ticket | None] = field(init=False)
     on_close: Callable[[Ticket], None] = field(default=lambda ticket: None, init=False)
@@ -129,7 +120,10 @@ class StackTable:
     _log = Logger(namespace="grandcentral.stacks")
 
     def __attrs_post_init__(self) -> None:
+        self._directory = Directory(self._made)
         self.peek = self._directory.doors.get
+        self.pins = Pins(self._wall, self._manifest)
+        self._diary = Diary(self._clock, self._wall, self._manifest, self._directory, lambda: self.limits)
         self._room = Room(self.limits.max_held)
         self._rates = Rates(self.limits.starts_per_client)
         self.ledger = Ledger(self._clock, self.machine, self._backends, self.uses)
@@ -139,9 +133,12 @@ class StackTable:
         self._look_ups = LookUps(self._clock, self._waiters, self._identify, self._seat)
         self._leftovers = Leftovers(self._clock, self._backends)
         self._adoption = Adoption(
-            self._clock, self._wall, self._directory, self._stack, lambda: self.apps, self._leftovers, self._drop
+            self._clock, self._wall, self._directory, lambda: self.apps, self._leftovers, self._drop
         )
         self._surveys = Surveys(self._backends, self._adoption.standing, self._adoption.reconcile)
+        self._orders = Orders(
+            lambda: self.apps, self._directory, self.pins, self._surveys.known, self._resolve, self.settled
+        )
         for name in self._backends:
             self._watch(name)
 
@@ -150,7 +147,7 @@ class StackTable:
 
     async def open(self) -> None:
         """Read what was pinned and used, and adopt what still runs. An engine that is away is surveyed when it returns."""
-        self.pins = dict(await self._manifest.pins())
+        await self.pins.open()
         self._adoption.last_used = await self._manifest.last_used()
         for name, backend in self._backends.items():
             await backend.open()
@@ -167,7 +164,7 @@ class StackTable:
         for stack in list(self._directory.stacks.values()):
             stack.close()
             stack.waiters.fail(ShuttingDown(retry_after=5))
-        await self.remember_use()
+        await self._diary.write()
         for versions in self.versions.values():
             await versions.close()
         for backend in self._backends.values():
@@ -183,7 +180,7 @@ class StackTable:
         """
         for rested in list(self._directory.rested.values()):
             if _moved(self.apps[rested.key.app], apps.get(rested.key.app)):
-                self._roused(rested)
+                self._directory.rouse(rested)
         dropped = [one for one in self.versions.values() if one not in versions.values()]
         before, self.apps, self.versions = self.apps, apps, versions
         self.limits = self._queue.limits = limits
@@ -198,7 +195,7 @@ class StackTable:
             if app is not None and app.backend == stack.app.backend:
                 stack.app = app
             if moved:
-                Deferred.fromCoroutine(self._remove(stack, volumes=False)).addErrback(log_mishap, stack.key)
+                Deferred.fromCoroutine(self._orders.take_away(stack, volumes=False)).addErrback(log_mishap, stack.key)
         for name in apps.keys() - before.keys():
             self._log.info(events.APP_ADDED, app=name)
         for name in before.keys() - apps.keys():
@@ -247,7 +244,7 @@ class StackTable:
     def _known_otherwise(self, key: Key) -> Stack | Rested | None:
         """What is meant by a spelling that nobody has used yet: no look-up is made for who does not wake."""
         try:
-            found = self._meant(key)
+            found = self._orders.meant(key)
         except AmbiguousVersion:
             return None
         if found is not None:
@@ -297,7 +294,7 @@ class StackTable:
         if key.app not in self.apps:  # or while the engine was surveyed
             look_up.waiters.fail(AppGone(key.app))
             return
-        stack = self._stack(Key(key.app, version.name), version)
+        stack = self._directory.stack(Key(key.app, version.name), version)
         if self._moves(stack):
             look_up.waiters.fail(StackStopped(stack.key, retry_after=1))
             return
@@ -326,69 +323,24 @@ class StackTable:
 
     def snapshot(self) -> tuple[StackSnapshot, ...]:
         awake = (stack.snapshot() for stack in self._directory.stacks.values())
-        resting = (one.snapshot(self._pinned(key), key in self._warm) for key, one in self._directory.rested.items())
-        cold = (key for key in sorted(self.pins) if self._directory.get(key) is None and self._pinned(key))
+        resting = (one.snapshot(key in self.pins, key in self._warm) for key, one in self._directory.rested.items())
+        cold = (key for key in sorted(self.pins) if self._directory.get(key) is None)
         shown = (*awake, *resting, *(StackSnapshot(key, State.COLD.value, pinned=True) for key in cold))
-        if not self.pins:
-            return shown
-        return tuple(evolve(one, pinned_until=self.pins.get(one.key)) if one.pinned else one for one in shown)
+        return tuple(evolve(one, pinned_until=self.pins.until(one.key)) if one.pinned else one for one in shown)
 
     def stop(self, key: Key, force: bool = False) -> Deferred[None]:
         self.apps[key.app]
-        return Deferred.fromCoroutine(self._stop(key, force))
-
-    async def _stop(self, key: Key, force: bool) -> None:
-        stack = await self._there(key)
-        if isinstance(stack, Stack):
-            stack.handle(Event.FORCE_ASKED if force else Event.STOP_ASKED, StackStopped(stack.key, retry_after=1))
-            await stack.when_settled()
+        return Deferred.fromCoroutine(self._orders.stop(key, force))
 
     def remove(self, key: Key, volumes: bool = False) -> Deferred[None]:
         self.apps[key.app]
-        return Deferred.fromCoroutine(self._remove_what_is_there(key, volumes))
-
-    async def _remove_what_is_there(self, key: Key, volumes: bool) -> None:
-        found = await self._there(key)
-        if isinstance(found, Stack):
-            await self._remove(found, volumes)
-        elif found is not None:
-            await self._remove(self._roused(found), volumes)
-        elif volumes:  # of one that was removed, and has left them
-            await self._remove(self._stack(key, Version(key.name)), volumes)
-
-    async def _there(self, key: Key) -> Stack | Rested | None:
-        """What an operator means. That there is nothing can be said only when it is known what the engine runs."""
-        found = self._meant(key)
-        if found is not None:
-            return found
-        await self._surveys.known(self.apps[key.app].backend).addErrback(_engine_away)
-        if key.app not in self.apps:
-            raise AppGone(key.app)
-        return self._meant(key)
-
-    async def _remove(self, stack: Stack, volumes: bool) -> None:
-        stack.discard(volumes)
-        stack.why = "operator"
-        stack.books.forgive()
-        stack.handle(Event.FORCE_ASKED, StackStopped(stack.key, retry_after=1))
-        await stack.when_settled()
-        there = self._directory.get(stack.key)
-        if there is not stack and (volumes or isinstance(there, Rested)):  # it has gone meanwhile, perhaps without its volumes
-            if stack.key.app not in self.apps:
-                raise AppGone(stack.key.app)
-            stack = self._stack(stack.key, stack.version)
-            stack.discard(volumes)
-        if stack.state is State.COLD and (stack.kept or volumes):
-            stack.handle(Event.REMOVE_CHOSEN)
-            await stack.when_settled()
-        else:
-            self.settled(stack)
+        return Deferred.fromCoroutine(self._orders.remove(key, volumes))
 
     def start(self, key: Key) -> Deferred[Ticket]:
         """Like ``ensure``, for an operator: a remembered failure is forgotten first."""
         try:
-            self._check_name(key)
-            stack = self._meant(key)
+            self._orders.check_name(key)
+            stack = self._orders.meant(key)
         except (AmbiguousVersion, InvalidVersion) as refusal:
             return fail(refusal)
         if isinstance(stack, Stack) and stack.state is State.FAILED:
@@ -397,39 +349,15 @@ class StackTable:
 
     def pin(self, key: Key, pinned: bool, until: float | None = None) -> Deferred[None]:
         self.apps[key.app]
-        return Deferred.fromCoroutine(self._pin(key, pinned, until))
-
-    def _check_name(self, key: Key) -> None:
-        """Names in hosts have been through the app's pattern; those that operators type have not."""
-        expected = misnamed(self.apps[key.app].version, key.name)
-        if expected is not None:
-            raise InvalidVersion(key.name, expected)
-
-    async def _pin(self, key: Key, pinned: bool, until: float | None) -> None:
-        if pinned:
-            self._check_name(key)
-        if key not in self.pins and self._directory.find(key) is None:
-            key = Key(key.app, (await self._resolve(key)).name)  # a pin is kept under the canonical name
-        found = self._directory.find(key)
-        key = key if found is None else found.key
-        await self._manifest.pin(key, pinned, until)
-        if pinned:
-            self.pins[key] = until
-        else:
-            self.pins.pop(key, None)
-        stack = self._directory.stacks.get(key)
-        if stack is not None:
-            stack.pinned = self._pinned(key)
-            if stack.pinned and stack.state in (State.DRAINING, State.DOZING, State.SAVING):
-                stack.handle(Event.WANTED)  # it is about to be put to sleep
+        return Deferred.fromCoroutine(self._orders.pin(key, pinned, until))
 
     def logs(self, key: Key, lines: int) -> Deferred[tuple[LogTail, ...]]:
         backend = self._backends[self.apps[key.app].backend]
         try:
-            stack = self._meant(key)
+            stack = self._orders.meant(key)
         except AmbiguousVersion as ambiguous:
             return fail(ambiguous)
-        return backend.logs(key if stack is None else stack.key, lines).addErrback(_engine_away)
+        return backend.logs(key if stack is None else stack.key, lines).addErrback(engine_away)
 
     def traffic(self) -> tuple[int, int]:
         """Bytes from clients to stacks, and back, since the gateway began."""
@@ -454,7 +382,7 @@ class StackTable:
         """Of those at rest that have not been of use for so many seconds."""
         latest = self._clock.seconds() - unused
         old = [one for one in self._directory.rested.values() if one.used <= latest]
-        return tuple(one.use(self._pinned(one.key), one.key in self._warm) for one in old)
+        return tuple(one.use(one.key in self.pins, one.key in self._warm) for one in old)
 
     # -- for the janitor ----------------------------------------------------------------------------------------------
 
@@ -464,11 +392,11 @@ class StackTable:
         :param why: one of core.counters.REASONS.
         """
         found = self._directory.get(key)
-        if found is None or found.generation != generation or self._pinned(key):
+        if found is None or found.generation != generation or key in self.pins:
             return
         if isinstance(found, Rested) and event is not Event.REMOVE_CHOSEN:
             return
-        stack = self._stack(key, found.version)
+        stack = self._directory.stack(key, found.version)
         stack.why = why
         awake, paused = stack.state is State.READY, stack.state is State.PAUSED and event is Event.STOP_CHOSEN
         if event is Event.REMOVE_CHOSEN:
@@ -490,23 +418,8 @@ class StackTable:
         return self._backends[app.backend].fetch(launch, lambda progress: None)
 
     def remember_use(self) -> Deferred[None]:
-        """Write down when stacks were last used, so that idle time survives a restart: of those for which that is not what is
-        written down, and of all when the wall clock was set, or the next gateway would find them unused for years."""
-        now, wall = self._clock.seconds(), self._wall()
-        since, clock_was_set = wall - now, abs(wall - now - self._since) > CLOCK_SET
-        due = {one: one.used for one in self._directory if one.unwritten or (clock_was_set and one.ticket is not None)}
-
-        def written(_: None) -> None:
-            self._since = since if clock_was_set else self._since
-            for one, used in due.items():
-                one.written = used
-
-        def until(one: Stack | Rested, used: float) -> float:
-            in_use = isinstance(one, Stack) and busy(now, one.use(), self.limits)
-            return wall if in_use else since + used
-
-        uses = {one.key: until(one, used) for one, used in due.items()}
-        return self._manifest.touch(uses).addCallback(written).addErrback(log_unwritten, "the gateway")
+        """See Diary.write."""
+        return self._diary.write()
 
     def queued(self) -> int:
         """How many stacks wait for a slot."""
@@ -518,8 +431,7 @@ class StackTable:
 
     async def _reclaim(self) -> int:
         needed = {one.version for one in self._directory}
-        there = self._directory.stacks.keys() | self._directory.rested.keys()
-        for key in filter(self._pinned, self.pins.keys() - there):
+        for key in [key for key in self.pins if self._directory.get(key) is None]:
             known = await self._manifest.known_versions(key.app, key.name)
             needed.update(version for version in known if version.name == key.name)
         freed = 0
@@ -557,21 +469,10 @@ class StackTable:
 
     def tidy(self) -> None:
         """Drop what is over: pins, and failures that are long ago."""
-        self._look_at_pins()
+        self.pins.tidy()
+        for stack in self._directory.stacks.values():
+            stack.pinned = stack.key in self.pins
         self._forget_failures()
-
-    def _pinned(self, key: Key) -> bool:
-        until = self.pins.get(key, 0.0)
-        return until is None or until > self._wall()
-
-    def _look_at_pins(self) -> None:
-        """The manifest forgets in its own time those that have ended."""
-        now = self._wall()
-        for key, until in list(self.pins.items()):
-            if key in self._directory.stacks:
-                self._directory.stacks[key].pinned = self._pinned(key)
-            if until is not None and until <= now - PIN_OVER:
-                del self.pins[key]
 
     def _forget_failures(self) -> None:
         now = self._clock.seconds()
@@ -629,22 +530,6 @@ class StackTable:
     def _waiters(self) -> Waiters:
         return Waiters(self._clock, self.limits.max_held_per_stack, self._room)
 
-    def _stack(self, key: Key, version: Version) -> Stack:
-        found = self._directory.get(key)
-        if isinstance(found, Stack):
-            return found
-        if found is not None:
-            return self._roused(found)
-        stack = self._made(key, version)
-        self._directory.add(stack)
-        return stack
-
-    def _roused(self, rested: Rested) -> Stack:
-        stack = self._made(rested.key, rested.version)
-        stack.rouse(rested)
-        self._directory.rouse(rested, stack)
-        return stack
-
     def _made(self, key: Key, version: Version) -> Stack:
         app = self.apps[key.app]
         stack = Stack(
@@ -658,14 +543,10 @@ class StackTable:
             prober=self._prober,
             clock=self._clock,
             house=self,
-            pinned=self._pinned(key),
+            pinned=key in self.pins,
         )
         stack.warm = key in self._warm
         return stack
-
-    def _meant(self, key: Key) -> Stack | Rested | None:
-        """What an operator means, by a spelling that no request has had as well. Raises AmbiguousVersion."""
-        return self._directory.meant(key, self.apps[key.app].version)
 
     def _moves(self, stack: Stack) -> bool:
         """Whether its app is another backend's by now: until it has stopped here, it cannot start there."""
