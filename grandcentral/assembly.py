@@ -19,7 +19,7 @@ from .admin.webhooks import Webhooks
 from .backends.docker import DockerBackend
 from .backends.process import ProcessBackend
 from .backends.static import StaticBackend
-from .config import Configuration
+from .config import Configuration, connections
 from .core import git, leases
 from .core.keys import Key
 from .core.model import App, Endpoint, Version
@@ -116,6 +116,10 @@ def assemble(reactor: Any, configuration: Configuration, secret: bytes, log_file
     def url(key: Key) -> str | None:
         return (address(key)[1] or None) if key.app in parts.table.apps else None
 
+    def connection(key: Key, password: str | None) -> str | None:
+        app, host = parts.table.apps.get(key.app), parts.configuration.provision.host
+        return None if app is None else connections.connection(app, key.name, password, host or platform.node())
+
     table = StackTable(
         clock=clock,
         wall=time.time,
@@ -153,6 +157,7 @@ def assemble(reactor: Any, configuration: Configuration, secret: bytes, log_file
         url=url,
         webhooks=Webhooks(lambda: parts.configuration.webhooks.secret, prewarming.pushed),
         provisioning=provisioning,
+        connection=connection,
         provision_secret=lambda: parts.configuration.provision.secret,
     )
     return parts

@@ -14,6 +14,7 @@ from twisted.python.failure import Failure
 
 from .. import events
 from ..core.keys import Key
+from ..core.model import StackSnapshot
 from ..core.problems import Invalid
 from ..core.provisions import Provision
 from ..core.wanted import meant, wanted
@@ -195,7 +196,8 @@ async def provision(api: Api, call: Call) -> Answer:
     seconds = asked_for(call.query, call.fields, default=0.0)
     row, made = await provisioning.provision(asked)
     unready, failure = (False, None) if not seconds else await _started(api, row.key, seconds)
-    shown = {**_provision(api, row), "password": row.password if made else None, "failure": failure}
+    password = row.password if made else None
+    shown = {**_provision(api, row, password), "password": password, "failure": failure}
     return document(shown, 202 if unready else 201 if made else 200, Location=str(shown["href"]))
 
 
@@ -241,11 +243,17 @@ async def list_provisions(api: Api, call: Call) -> Answer:
     """All that was provisioned, and not taken back, in order."""
     known = {snapshot.key: snapshot for snapshot in api.control.snapshot()}
     rows = await provisions.admitted(api.provisioner, call, {}).provisions()
-    return document({"provisions": [views.provision(row, known.get(row.key), api.url(row.key)) for row in rows]})
+    return document({"provisions": [_shown_provision(api, row, known.get(row.key)) for row in rows]})
 
 
-def _provision(api: Api, row: Provision) -> dict[str, object]:
-    return views.provision(row, views.find(api.control.snapshot(), row.key), api.url(row.key))
+def _provision(api: Api, row: Provision, password: str | None = None) -> dict[str, object]:
+    return _shown_provision(api, row, views.find(api.control.snapshot(), row.key), password)
+
+
+def _shown_provision(
+    api: Api, row: Provision, snapshot: StackSnapshot | None, password: str | None = None
+) -> dict[str, object]:
+    return views.provision(row, snapshot, api.url(row.key), api.provisioner.connection(row.key, password))
 
 
 # -- about pushes -------------------------------------------------------------------------------------------------------

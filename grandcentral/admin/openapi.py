@@ -65,6 +65,7 @@ _PROVISION: Schema = {
     "appname": _or_null("string", "what the user calls it"),
     "emailaddress": _or_null("string", "of the user"),
     "url": _or_null("string", "where clients reach it"),
+    "connection": _or_null("string", "what clients of the app's own port connect to; with the password where that is told"),
     "state": _said("string", "of its stack; cold: nothing of it is there"),
     "created": _moment("when it was provisioned"),
     "expires": _moment("when it ends by itself; null: never"),

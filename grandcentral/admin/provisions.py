@@ -12,6 +12,7 @@ from urllib.parse import parse_qsl
 
 from attrs import frozen
 
+from ..core.keys import Key
 from ..core.problems import Invalid
 from ..core.wanted import SECRET
 from ..interfaces import IProvisioning
@@ -25,11 +26,12 @@ _FORM, _JSON = "application/x-www-form-urlencoded", "application/json"
 @frozen
 class Provisioner:
     """``secret()`` is what callers have to know, None if only the admin token will do; ``token`` is that token, if there is
-    one; ``of`` does what they ask for, None if this gateway does nothing of the kind."""
+    one; ``of`` does what they ask for, None if this gateway does nothing of the kind. ``connection`` is as for AdminSite."""
 
     of: IProvisioning | None = None
     secret: Callable[[], str | None] = lambda: None
     token: str | None = None
+    connection: Callable[[Key, str | None], str | None] = lambda key, password: None
 
 
 NOBODY = Provisioner()

@@ -75,6 +75,7 @@ class AdminSite(_Site):
     :param webhooks: where notifications of registries go.
     :param provisioning: who may have stacks; None: nobody asks for any.
     :param provision_secret: what its callers have to know, beside the token.
+    :param connection: where clients of an app's own port reach a stack, with its password if that is given; None: nowhere.
     """
 
     def __init__(
@@ -94,9 +95,10 @@ class AdminSite(_Site):
         webhooks: Webhooks = CLOSED,
         provisioning: IProvisioning | None = None,
         provision_secret: Callable[[], str | None] = lambda: None,
+        connection: Callable[[Key, str | None], str | None] = lambda key, password: None,
     ) -> None:
         about = (control, manifest, checks, version, clock, wall, clock.seconds(), workers, metrics, webhooks, memory, url)
-        self._api = Api(*about, Provisioner(provisioning, provision_secret, token))
+        self._api = Api(*about, Provisioner(provisioning, provision_secret, token, connection))
         super().__init__(self._api, token, ROUTES)
 
     def for_provisioning(self) -> server.Site:

@@ -90,7 +90,9 @@ def listing(snapshots: Iterable[StackSnapshot], now: Moment, beside: Beside) -> 
     }
 
 
-def provision(row: Provision, snapshot: StackSnapshot | None, url: str | None) -> dict[str, object]:
+def provision(
+    row: Provision, snapshot: StackSnapshot | None, url: str | None, connection: str | None
+) -> dict[str, object]:
     """One provision, with the state of its stack; never its password."""
     return {
         "app": row.key.app,
@@ -101,6 +103,7 @@ def provision(row: Provision, snapshot: StackSnapshot | None, url: str | None) -
         "appname": row.appname or None,
         "emailaddress": row.email or None,
         "url": url,
+        "connection": connection,
         "state": "cold" if snapshot is None else snapshot.state,
         "created": rfc3339(row.created),
         "expires": None if row.expires is None else rfc3339(row.expires),

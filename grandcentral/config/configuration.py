@@ -62,6 +62,7 @@ class Webhooks:
 class Provisioning:
     secret: str | None = field(repr=False, default=None)  # None: only the admin token provisions
     listen: str | None = None  # for callers elsewhere; None: nowhere but on the admin listener
+    host: str | None = None  # what clients call this machine; None: what it calls itself
 
 
 @frozen

@@ -88,7 +88,8 @@ def examine(
         findings.wrong(("gateway", "state"), "must be given, for HOME and XDG_STATE_HOME are not set")
     token = _secret(tables["admin"], "token", findings, path)
     secret = _secret(tables["webhooks"], "secret", findings, path)
-    provision = Provisioning(_secret(tables["provision"], "secret", findings, path), tables["provision"]["listen"])
+    about = tables["provision"]
+    provision = Provisioning(_secret(about, "secret", findings, path), about["listen"], about["host"])
     registries = _registries(cast("dict[str, Section]", sections["registries"]), findings, path)
     address = tables["docker"]["address"]
     described = {

@@ -63,7 +63,7 @@ def check_callers(apps: Iterable[App], table: Section, credential: str | None, f
             ("apps", there[0].name, "provisioned"),
             "nobody can provision anything without a secret: add [provision] secret_file",
         )
-    for key in ("secret", "secret_file", "listen"):
+    for key in ("secret", "secret_file", "listen", "host"):
         if key in table.given and not there:
             findings.doubtful((*table.path, key), "is of no use, for no app is provisioned: add provisioned = true to one")
 

@@ -179,6 +179,12 @@ PROVISION = Table(
             "something that takes TLS: the gateway's front door, with an app that has this as its `upstream`.",
             otherwise="on the admin listener only",
         ),
+        Setting(
+            "host",
+            matching("host name", r"[A-Za-z0-9.-]{1,253}", "is no name of a host: write one such as db.example.com"),
+            "What clients call this machine, where they are told how to connect to an app with a port of its own.",
+            otherwise="the machine's own name",
+        ),
     ),
     environment=True,
 )

@@ -44,6 +44,7 @@ class Desk:
             provision_secret=lambda: self.secret,
             token=self.token,
             url=lambda key: f"http://{key.name}.test",
+            connection=lambda key, password: f"db://{key.name}:{password}",
         )
 
     def provision(self, query: str = "", given: dict[str, str] | None = None, **fields: Any) -> Response:
@@ -160,6 +161,7 @@ def test_what_is_new_is_answered_whole_and_with_its_password_once(desk: Desk) ->
         "appname": "shop",
         "emailaddress": "alice@example.com",
         "url": "http://alice.shop.test",
+        "connection": "db://alice.shop:p4ss",
         "state": "cold",
         "created": "2026-11-20T13:04:05.000Z",
         "expires": "2026-12-24T18:00:00.000Z",
@@ -169,6 +171,7 @@ def test_what_is_new_is_answered_whole_and_with_its_password_once(desk: Desk) ->
     }
     again = desk.provision()
     assert (again.status, again.json["password"], again.fields["location"]) == (200, None, HREF)
+    assert again.json["connection"] == "db://alice.shop:None"
     shown = desk.browser.ask("GET", HREF, ELSEWHERE, **BEARER).json
     assert shown == {name: value for name, value in again.json.items() if name not in ("password", "failure")}
     assert desk.browser.control.calls == []

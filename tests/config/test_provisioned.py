@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from grandcentral.config import effective
+from grandcentral.config.connections import connection
 from grandcentral.core import compose, provisions
 from grandcentral.core.model import IdlePolicy
 
@@ -148,3 +149,26 @@ def test_the_secret_is_masked_where_the_configuration_is_shown(place: Path) -> N
     shown = effective(configure(place, text))
     assert "hush" not in shown
     assert "provisioned = true" in shown
+
+
+# -- where clients of an app's own port connect to ----------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("listen", "password", "url"),
+    [
+        ("postgresql:5432", "pw", "postgresql://alice:pw@db.example.com:5432/alice"),
+        ("postgresql:5432", None, "postgresql://alice@db.example.com:5432/alice"),
+        ("postgresql:5433:interface=0.0.0.0", None, "postgresql://alice@db.example.com:5433/alice"),
+        ("postgresql:5432:interface=10.0.0.1", None, "postgresql://alice@10.0.0.1:5432/alice"),
+        ("redis:6379:interface=\\:\\:1", "pw", "redis://alice:pw@[::1]:6379/"),
+    ],
+)
+def test_a_connection_says_who_and_where(place: Path, listen: str, password: str | None, url: str) -> None:
+    found = app(place, COMPOSE, **PROVISIONED, host="", listen=f"'{listen}'")
+    assert not provisions.has_appnames(found)
+    assert connection(found, "alice", password, "db.example.com") == url
+
+
+def test_an_app_without_a_port_of_its_own_has_none(place: Path) -> None:
+    assert connection(app(place, COMPOSE, HOSTS, **PROVISIONED), "alice.shop", None, "db.example.com") is None
