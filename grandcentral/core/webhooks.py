@@ -116,6 +116,7 @@ class _Value:
 def _distribution(fields: Fields, body: _Value) -> Iterator[Reference]:
     """The envelope of distribution.github.io/distribution/about/notifications, which GitLab's registry sends as well.
 
+    No app can have an image of "my_registry:5000"; to refuse that would have it said again and again, and nothing after it.
     The registry is known by the name in the target's URL, which a proxy in front of it may have given to it; some are set to
     send URLs without a host.
     """
@@ -127,7 +128,9 @@ def _distribution(fields: Fields, body: _Value) -> Iterator[Reference]:
         if not tag or target.get("mediaType") not in MANIFESTS:
             continue
         host = _host(target.get("url")) or event["request"]["host"].text
-        yield target["repository"].image(f"{host}/{target['repository'].text}", target["tag"].text, target.get("digest"))
+        if _can_be_named(host):
+            name = f"{host}/{target['repository'].text}"
+            yield target["repository"].image(name, target["tag"].text, target.get("digest"))
 
 
 def _host(url: object) -> str:
@@ -135,6 +138,14 @@ def _host(url: object) -> str:
         return urlsplit(url).netloc.lower() if isinstance(url, str) else ""
     except ValueError:
         return ""
+
+
+def _can_be_named(host: str) -> bool:
+    try:
+        references.parse(f"{host}/any")
+    except ValueError:
+        return False
+    return True
 
 
 def _docker_hub(fields: Fields, body: _Value) -> Iterator[Reference]:
@@ -154,8 +165,9 @@ def _github(fields: Fields, body: _Value) -> Iterator[Reference]:
     version = body[event]["package_version"]
     if not isinstance(version.get("container_metadata"), dict):
         return  # npm, Maven and the like
-    tag = version["container_metadata"]["tag"]
-    if tag.get("name"):
+    metadata = version["container_metadata"]
+    if metadata.get("tag") and metadata["tag"].get("name"):
+        tag = metadata["tag"]
         url = version["package_url"]
         name = url.text.partition("@")[0].removesuffix(f":{tag['name'].text}")
         yield url.image(name.lower(), tag["name"].text, tag.get("digest"))

@@ -105,6 +105,13 @@ def test_a_digest_that_is_none_is_left_out() -> None:
         assert found.digest is None
 
 
+@pytest.mark.parametrize("host", ["my_registry:5000", "user@registry:5000", "[fe80::1%25eth0]:5000"])
+def test_a_registry_whose_images_nobody_can_name_keeps_no_other_from_being_heard(host: str) -> None:
+    """It would say the same until it is taken, and nothing after it."""
+    unheard = event(url=f"http://{host}/v2/hello-world/manifests/{DIGEST}")
+    assert read("distribution", {"events": [unheard, event()]}) == (PUSHED,)
+
+
 @pytest.mark.parametrize(
     ("document", "place"),
     [
@@ -205,6 +212,9 @@ def test_github_tells_of_images_with_tags(event: str, action: str) -> None:
         ("registry_package", package(action="deleted", tag="main")),
         ("package", {"action": "published", "package": {"package_version": {"container_metadata": None}}}),
         ("package", {"action": "published", "package": {"package_version": {}}}),
+        ("package", {"action": "published", "package": {"package_version": None}}),
+        ("package", package("package", container_metadata={"tag": None})),
+        ("package", package("package", container_metadata={})),
         ("ping", {"zen": "Non-blocking is better than blocking.", "hook_id": 1}),
         ("push", {"ref": "refs/heads/main"}),
         ("", package(tag="main")),
