@@ -18,7 +18,8 @@ from twisted.logger import Logger
 from .. import events
 from ..core.keys import Key
 from ..errors import Mishap, Refusal
-from .table import CLOCK_SET, StackTable
+from .diary import CLOCK_SET
+from .table import StackTable
 
 INTERVAL = 3600.0  # seconds between looks
 SURE = 6 * 3600.0  # seconds for which it must have been due

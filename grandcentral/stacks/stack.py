@@ -35,7 +35,7 @@ from ..core.keys import Key
 from ..core.lifecycle import TRANSITIONS, Effect, Event, State, step
 from ..core.model import App, Endpoint, Found, Launch, Limits, LogTail, Progress, StackSnapshot, StackUse, Version
 from ..core.problems import Invalid
-from ..core.readiness import pace
+from ..core.readiness import next_probe, timeout
 from ..core.tickets import Ticket
 from ..errors import (
     BackendUnavailable,
@@ -462,18 +462,17 @@ class Stack:
         self._operations.begin(self._answered, Event.DEADLINE)
 
     async def _answered(self) -> Event:
-        attempt = 0
+        began = self._clock.seconds()
         while self.app.upstream is None:  # a fixed upstream is always ready
             assert self._endpoint is not None
-            now = pace(attempt)
+            within = timeout(self._clock.seconds() - began)
             try:
-                await self._prober.probe(self._endpoint, self.app.ready, self.address[0], now.timeout)
+                await self._prober.probe(self._endpoint, self.app.ready, self.address[0], within)
                 break
             except NotReady as not_ready:
                 self._last_answer = not_ready.why
                 self.books.note(Progress("ready", detail=not_ready.why))
-            await deferLater(self._clock, now.delay)
-            attempt += 1
+            await deferLater(self._clock, next_probe(self._clock.seconds() - began))
         self.books.note(Progress("ready", done=True))
         return Event.PROBE_PASSED
 

@@ -459,8 +459,7 @@ class StackTable:
 
     def is_vacant(self, key: Key) -> bool:
         """Whether it is known that there is no stack of it, not even a stopped one, nor a pin, nor a wish to keep it warm."""
-        stacks = self._directory
-        wanted = key in stacks.stacks or key in stacks.rested or key in self._warm or self._pinned(key)
+        wanted = self._directory.get(key) is not None or key in self._warm or key in self.pins
         return self.surveyed(key.app) and not wanted
 
     def note_use(self, uses: Mapping[Key, float]) -> Deferred[None]:

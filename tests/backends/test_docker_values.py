@@ -236,20 +236,20 @@ CHECK = HealthCheck(("true",), interval=10, retries=3, start_period=5)
 
 
 def test_failures_in_the_start_period_do_not_count():
-    verdict = failed(CHECK, 100, 0, running_for=4.9)
+    verdict = failed(CHECK, 0, running_for=4.9)
     assert (verdict.failures, verdict.give_up) == (0, False)
 
 
 def test_it_is_given_up_when_the_engine_would_have_given_up_and_not_after_as_many_of_our_quicker_tries():
-    assert not failed(CHECK, 100, 50, running_for=34.9).give_up
-    assert failed(CHECK, 100, 50, running_for=35).give_up
-    assert not failed(CHECK, 1, 1, running_for=99).give_up, "two slow failures are not three"
+    assert not failed(CHECK, 50, running_for=34.9).give_up
+    assert failed(CHECK, 50, running_for=35).give_up
+    assert not failed(CHECK, 1, running_for=99).give_up, "two slow failures are not three"
 
 
 def test_checks_come_quickly_at_first():
-    assert failed(CHECK, 0, 0, 6).after == 0.02
-    assert failed(CHECK, 1000, 0, 6).after == 0.5
-    assert failed(evolve(CHECK, start_interval=2), 0, 0, 1).after == 2
+    assert failed(CHECK, 0, 0.01).after == 0.02
+    assert failed(CHECK, 0, 600).after == 0.25
+    assert failed(evolve(CHECK, start_interval=2), 0, 1).after == 2
 
 
 def test_an_image_s_own_check_is_used_unless_the_template_has_one_or_forbids_it():

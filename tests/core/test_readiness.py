@@ -2,42 +2,49 @@
 
 from __future__ import annotations
 
-from itertools import accumulate, pairwise
-
 from hypothesis import given
 from hypothesis import strategies as st
 
-from grandcentral.core.readiness import Pace, check_delay, pace
+from grandcentral.core.readiness import next_check, next_probe, timeout
+
+moments = st.floats(0, 1e6)
 
 
-def test_the_first_probe_is_short_and_soon_repeated() -> None:
-    assert pace(0) == Pace(delay=0.002, timeout=0.2)
+def asked_until(ready: float) -> tuple[int, float]:
+    """An application that refuses until ``ready`` seconds have passed: how often it was asked, and when it was found ready."""
+    asked, now = 1, 0.0
+    while now < ready:
+        asked, now = asked + 1, now + next_probe(now)
+    return asked, now
 
 
-def test_in_the_end_it_asks_twice_a_second_and_listens_for_five() -> None:
-    assert pace(100) == Pace(delay=0.5, timeout=5.0)
+@given(st.floats(0, 600))
+def test_it_is_found_out_late_by_a_seventh_of_what_it_took_or_a_quarter_of_a_second_at_most(ready: float) -> None:
+    _, found = asked_until(ready)
+    assert found - ready <= max(0.002, min(0.15 * ready, 0.25)) + 1e-9
 
 
-def test_a_stack_that_takes_a_second_is_asked_a_dozen_times() -> None:
-    """Each attempt refused at once: what counts is the sum of the delays."""
-    asked_at = list(accumulate(pace(attempt).delay for attempt in range(20)))
-    assert sum(moment < 1 for moment in asked_at) in range(10, 16)
+def test_a_start_of_a_second_takes_some_thirty_questions_and_one_of_two_minutes_some_five_hundred() -> None:
+    assert 25 < asked_until(1.0)[0] < 45
+    assert 450 < asked_until(120.0)[0] < 550
 
 
-def test_an_application_that_listens_soon_is_found_out_soon() -> None:
-    """It is asked again before it has kept anybody waiting for half as long again as it took itself."""
-    asked_at = [0.0, *accumulate(pace(attempt).delay for attempt in range(20))]
-    late = [after - before for before, after in pairwise(asked_at)]
-    assert all(wait <= max(0.002, before / 2 + 0.0021) for wait, before in zip(late, asked_at, strict=False))
+def test_an_application_that_takes_three_seconds_over_its_first_page_is_heard_out_soon() -> None:
+    """Each attempt before takes all the time that it is given."""
+    now = 0.0
+    while timeout(now) < 3:
+        now += timeout(now)
+        now += next_probe(now)
+    assert now + 3 < 10
 
 
-def test_checks_that_are_processes_are_run_at_most_fifty_times_a_second() -> None:
-    assert check_delay(0) == 0.02
-    assert check_delay(100) == pace(100).delay
+@given(moments, moments)
+def test_it_never_gets_less_patient_and_never_leaves_its_limits(one: float, other: float) -> None:
+    sooner, later = sorted((one, other))
+    assert 0.002 <= next_probe(sooner) <= next_probe(later) <= 0.25
+    assert 0.2 <= timeout(sooner) <= timeout(later) <= 5.0
 
 
-@given(st.integers(0, 10**6))
-def test_it_never_gets_less_patient_and_never_leaves_its_limits(attempt: int) -> None:
-    now, then = pace(attempt), pace(attempt + 1)
-    assert 0.002 <= now.delay <= then.delay <= 0.5
-    assert 0.2 <= now.timeout <= then.timeout <= 5.0
+@given(moments)
+def test_checks_that_are_processes_are_run_at_most_fifty_times_a_second(waited: float) -> None:
+    assert next_check(waited) == max(0.02, next_probe(waited))

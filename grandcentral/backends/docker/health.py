@@ -1,7 +1,7 @@
 """Health checks at start-up pace: how often to ask, and when to give up. Pure.
 
 The engine asks every ``interval`` (30 s unless said otherwise), so that with it a database that is ready after one second
-is healthy after thirty. We ask every 20 to 500 ms instead. What the template says about patience stays true: it is given up
+is healthy after thirty. We ask every 20 to 250 ms instead. What the template says about patience stays true: it is given up
 when it would have been by the engine's pace, after ``retries`` intervals of failing past its ``start_period``, and not
 after ``retries`` failures of our faster one.
 """
@@ -14,7 +14,7 @@ from typing import Any
 from attrs import evolve, frozen
 
 from ...core.model import HealthCheck, Service
-from ...core.readiness import check_delay
+from ...core.readiness import next_check
 
 
 @frozen
@@ -26,13 +26,12 @@ class Verdict:
     give_up: bool
 
 
-def failed(check: HealthCheck, attempt: int, failures: int, running_for: float) -> Verdict:
+def failed(check: HealthCheck, failures: int, running_for: float) -> Verdict:
     """
-    :param attempt: which check since the service started this was, from 0.
     :param failures: how many in a row had failed before it, not counting those in the start period.
     :param running_for: seconds since the service started.
     """
-    after = check_delay(attempt)
+    after = next_check(running_for)
     if running_for < check.start_period:
         return Verdict(check.start_interval or after, 0, False)
     patience = check.start_period + check.retries * check.interval

@@ -160,7 +160,7 @@ class Launching:
 
     async def _until_healthy(self, service: str, container: str, check: HealthCheck) -> None:
         began = self._reactor.seconds()
-        attempt = failures = 0
+        failures = 0
         probe: str | None = None
         while True:
             probe = probe or await self._calls.quick(partial(verbs.probe_begin, container=container, test=check.test))
@@ -169,8 +169,8 @@ class Launching:
                 return
             probe = probe if status is None else None  # one that hangs is waited for: checks never overlap
             running_for = self._reactor.seconds() - began
-            verdict = failed(check, attempt, failures, running_for)
-            attempt, failures = attempt + 1, verdict.failures
+            verdict = failed(check, failures, running_for)
+            failures = verdict.failures
             if verdict.give_up:
                 command, how = " ".join(check.test), outcome(status, check.timeout)
                 raise ServiceUnhealthy(

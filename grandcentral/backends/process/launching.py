@@ -17,7 +17,7 @@ from ...core import procfile
 from ...core.model import Endpoint, Launch, Progress, Service, StackSpec
 from ...core.ordering import Disordered, waves
 from ...core.problems import Invalid
-from ...core.readiness import check_delay
+from ...core.readiness import next_check
 from ...errors import EngineRefused, NothingKept, ServiceExited, ServiceUnhealthy
 from ...interfaces import Report
 from . import proc
@@ -136,9 +136,9 @@ class Launching:
         """Check until it is healthy. It may take as long as its Compose file allows, but we ask at our own pace."""
         check = service.healthcheck
         assert check is not None
-        deadline = self.reactor.seconds() + check.start_period + check.retries * check.interval
+        began = self.reactor.seconds()
+        deadline = began + check.start_period + check.retries * check.interval
         name = f"{service.name} health check"
-        attempt = 0
         while True:
             probe = self.stack.beside(self.reactor, service.name, check.test, self.stack.home.log(name))
             try:
@@ -146,12 +146,11 @@ class Launching:
                     return
             except TimeoutError:
                 pass  # as good as a failure
-            delay = check_delay(attempt)
+            delay = next_check(self.reactor.seconds() - began)
             if self.reactor.seconds() + delay > deadline:
                 why = f"{service.name} is not healthy: {' '.join(check.test)} kept failing."
                 raise ServiceUnhealthy(why, logs=self.stack.tails([service.name, name], LINES), service=service.name)
             await deferLater(self.reactor, delay)
-            attempt += 1
 
     async def _claim(self, serves: Service) -> None:
         """See that whoever listens on the port is ours. If not, start the service again on another port, once."""
