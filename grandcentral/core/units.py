@@ -61,7 +61,7 @@ def parse_end(text: str, now: float) -> float:
         except (ValueError, OverflowError):
             end = nan
     if not now < end < LAST:
-        raise ValueError(f"{text[:40]!a} is no end that lies ahead: write {END_HELP}")
+        raise ValueError(f"{text[:40]!a}: an end lies ahead, and is {END_HELP}")
     return end
 
 

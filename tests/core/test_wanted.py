@@ -85,7 +85,7 @@ def test_its_end(more: dict[str, object], expires: float | None) -> None:
         ({"ttl": "9" * 30}, "ttl", "is not a duration"),
         ({"ttl": "99999999999"}, "ttl", "less than a hundred years"),
         ({"ttl": "1d", "expires": "1d"}, "ttl", "says the same as expires"),
-        ({"expires": "2020-01-01T00:00:00Z"}, "expires", "is no end that lies ahead"),
+        ({"expires": "2020-01-01T00:00:00Z"}, "expires", "an end lies ahead"),
         ({"expires": "2027-01-01T00:00:00"}, "expires", "with its time zone"),
         ({"expires": 5}, "expires", "must be text"),
         ({"user_name": "x"}, "user_name", "did you mean username?"),
