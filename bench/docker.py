@@ -45,10 +45,13 @@ class Site:
     def image(self, version: str) -> str:
         return self.registry.reference(f"app:{version}")
 
-    def configuration(self, more: str = "") -> str:
-        """One app of these versions, for a gateway of its own."""
+    def configuration(self, more: str = "", engine: str = "") -> str:
+        """One app of these versions, for a gateway of its own.
+
+        :param engine: where it is talked to, if not at its own socket.
+        """
         return (
-            f'[docker]\nhost = "{self.engine.url}"\ninstance = "bench-{random.randrange(2**32):08x}"\n'
+            f'[docker]\nhost = "{engine or self.engine.url}"\ninstance = "bench-{random.randrange(2**32):08x}"\n'
             "[limits]\nmax_stacks = 100\n"
             f'[apps.app]\nhost = "{{version}}.bench.example.com"\nversion = "git-hash"\n'
             f'image = "{self.registry.url}/app:{{version}}"\nserves = "web:{PORT}"\n{more}'
