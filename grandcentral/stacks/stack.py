@@ -195,6 +195,8 @@ class Stack:
         about_to_change = self._inbox or self._operations.under_way or len(self.waiters) or self.books.failures
         if self.state is not State.COLD or not self.kept or self.ticket is None or self._made_of is None or about_to_change:
             return None
+        if not self._worth_keeping:  # it is about to be removed, by who has this object
+            return None
         return Rested(self.key, self._made_of, self.ticket, self.used, self.written, self.spellings)
 
     def rouse(self, rested: Rested) -> None:

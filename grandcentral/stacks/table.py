@@ -189,13 +189,15 @@ class StackTable:
             self._rates = Rates(limits.starts_per_client)
         new = [name for name in backends if name not in self._backends]
         self._backends.update(backends)
-        for stack in list(self._directory.stacks.values()):
+        moved = [one for one in self._directory.stacks.values() if _moved(one.app, apps.get(one.key.app))]
+        for stack in moved:
+            stack.discard(volumes=False)  # all of them before any is stopped: what that sets free may put others to rest
+        for stack in self._directory.stacks.values():
             app = apps.get(stack.key.app)
-            moved = _moved(stack.app, app)
             if app is not None and app.backend == stack.app.backend:
                 stack.app = app
-            if moved:
-                Deferred.fromCoroutine(self._orders.take_away(stack, volumes=False)).addErrback(log_mishap, stack.key)
+        for stack in moved:
+            Deferred.fromCoroutine(self._orders.take_away(stack, volumes=False)).addErrback(log_mishap, stack.key)
         for name in apps.keys() - before.keys():
             self._log.info(events.APP_ADDED, app=name)
         for name in before.keys() - apps.keys():

@@ -266,7 +266,9 @@ class Gateway(RuleBasedStateMachine):
         done = world.table.reconfigure(
             {app.name: app for app in apps}, {"memory": world.backend}, {"app": world.versions}, world.limits
         )
-        assert Deferred.fromCoroutine(done).called
+        went_wrong: list[object] = []
+        assert Deferred.fromCoroutine(done).addErrback(went_wrong.append).called
+        assert not went_wrong
 
     # -- trouble ----------------------------------------------------------------------------------------------------------
 
@@ -416,6 +418,7 @@ class Gateway(RuleBasedStateMachine):
             assert one.key in one.spellings
             assert all(directory.find(spelling) is one for spelling in one.spellings)
         assert not any(rested.ticket.open for rested in directory.rested.values())
+        assert all(key.app in self.world.table.apps for key in directory.rested)
 
     @invariant()
     def what_is_kept_and_wanted_by_nobody_rests(self) -> None:

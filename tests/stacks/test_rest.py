@@ -126,3 +126,19 @@ def test_after_a_failure_that_is_long_ago_it_rests_like_any_other(world: World) 
     world.clock.advance(10)
     (rested,) = world.table._directory
     assert isinstance(rested, Rested)
+
+
+def test_what_is_kept_of_a_stack_that_queues_goes_with_its_app(world: World) -> None:
+    """Whoever is sent away from the queue comes to rest, and nobody looks at what rests of an app that is not there."""
+    at_rest(world)
+    for name in ("1111111", "2222222", "3333333"):
+        world.ready(name)  # and younger than min_uptime
+    world.ask()
+    assert world.state() == "queued"
+    table = world.table
+    apps = dict(table.apps)
+    for those in ({}, apps):
+        Deferred.fromCoroutine(table.reconfigure(those, table._backends, table.versions, world.limits))
+        world.pass_time(5)
+    assert world.engine.stacks == {}
+    assert not list(table._directory)
