@@ -254,6 +254,12 @@ def test_a_balancer_says_who_the_client_is() -> None:
     assert port.server.received == b"EHLO"
 
 
+def test_what_comes_with_the_header_of_a_balancer_is_passed_on_even_if_the_server_is_there_at_once() -> None:
+    port = Port("tcp", TcpSettings(proxy_protocol=(ip_network("10.0.0.0/8"),)))
+    port.client("10.1.1.1").send(b"PROXY TCP4 192.0.2.33 10.0.0.1 4000 25\r\nEHLO")
+    assert port.server.received == b"EHLO"
+
+
 def test_a_balancer_that_says_nothing_is_not_believed() -> None:
     port = Port("tcp", TcpSettings(proxy_protocol=(ip_network("10.0.0.0/8"),)))
     wrong, silent = port.client("10.1.1.1"), port.client("10.1.1.1")

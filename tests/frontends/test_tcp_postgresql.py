@@ -286,6 +286,19 @@ class TestCancel:
         port.client().send(cancel(7, b"efgh"))
         assert port.dialled[2:] == ["10.0.0.3"]
 
+    def test_servers_that_call_all_sessions_the_same_stop_nothing_of_each_other(self) -> None:
+        """Some stand-ins for PostgreSQL tell 0 and 0: whose session is meant cannot be known, until one is left."""
+        port = Port("postgresql")
+        session(port, "alice", 0, b"\0\0\0\0")
+        bob, _ = session(port, "bob", 0, b"\0\0\0\0")
+        one = port.client()
+        one.send(cancel(0, b"\0\0\0\0"))
+        assert port.dialled == ["10.0.0.2", "10.0.0.3"]
+        assert one.closed
+        bob.finish()
+        port.client().send(cancel(0, b"\0\0\0\0"))
+        assert port.dialled[2:] == ["10.0.0.2"]
+
     def test_a_long_secret_of_a_newer_protocol(self) -> None:
         port = Port("postgresql")
         session(port, "alice", 7, bytes(range(256)))

@@ -117,6 +117,30 @@ def test_who_was_refused_has_again_ten_seconds_to_say_who_it_is() -> None:
     assert client.closed
 
 
+def test_any_number_of_names_may_be_tried_at_once() -> None:
+    port = Port("redis")
+    client = port.client()
+    client.send(b"AUTH carol x\r\n" * 3000 + AUTH)
+    assert client.received == WRONG_PASS * 3000
+    assert port.server.received == AUTH
+
+
+@pytest.mark.parametrize("command", [b"HELLO\n", b"AUTH carol x\n"])
+def test_who_does_not_take_what_it_is_told_is_told_no_more_until_it_does(command: bytes) -> None:
+    port = Port("redis")
+    client = port.client()
+    client.transport.take(False)
+    client.send(command * 4000 + AUTH)
+    assert len(client.transport.pending) < 70_000
+    client.send(packed(b"PING"))
+    client.transport.take()
+    port.clock.advance(0)
+    port.server.send(b"+OK\r\n")
+    client.transport.take()
+    assert client.received.count(b"\r\n") == 4001
+    assert port.server.received == AUTH + packed(b"PING")
+
+
 def test_who_asks_for_nothing_but_to_quit_may() -> None:
     port = Port("redis")
     client = port.client()

@@ -4,6 +4,13 @@ Note [Who has left]: a client that closes sends FIN, and so does one that has sa
 of databases never do the latter, so that FIN means that they have left: what they waited for is given up, and their server is
 let go even if it is silent. On a plain port FIN is passed on; only who has said nothing by then has left for certain.
 
+Note [Answers]: a client may send thousands of commands at once, each of which has an answer of ours, many times as long:
+
+    "AUTH a b" x 4681 in 64 KiB -> a refusal that is known at once -> what is behind it is heard -> a refusal, ...
+    "HELLO" x 10922 in 64 KiB, and nothing is read                -> two megabytes of answers wait
+
+So answers are given in a loop and never one from within another, and no more are given before the client takes them.
+
 A little over the usual length: hearing, holding and passing on are states of one connection, and it can end in each of them.
 """
 
@@ -26,7 +33,7 @@ from ...wire.postgresql_server import SessionKey
 from ...wire.proxyprotocol import BadHeader, parse
 from .origin import NotUp, Origin
 from .reaching import GIVEN_UP, Reaching
-from .speech import End, Interrupt, Lead, Listen, Say, Speech, Step
+from .speech import End, Interrupt, Lead, Say, Speech, Step
 
 if TYPE_CHECKING:
     from .frontend import TcpFrontend
@@ -45,6 +52,8 @@ class Client(Stream):
         self.peer = ""  # the client's address, "" if it has none
         self.deadline = inf
         self.held = bytearray()  # what came and cannot be passed on yet
+        self._unheard: bytes | None = None  # what ``speech`` is to be fed next; b"" for what it has already
+        self._hearing = False
         self.left = False  # nothing is done for it any more
         self._header: bytearray | None = None  # of a balancer, as far as it has come
         self._replay = 0  # bytes of ``held`` that led to the stack that is waited for
@@ -120,7 +129,10 @@ class Client(Stream):
             return
         if self._header is not None:
             data = self._after_header(data)
-        if self.left or not data:
+            if data:
+                self.dataReceived(data)
+            return
+        if self.left:
             return
         if self._reaching is None:
             self._hear(data)
@@ -129,11 +141,24 @@ class Client(Stream):
             self.read(len(self.held) < self.front.settings.buffer)
 
     def _hear(self, data: bytes) -> None:
-        step = self.speech.feed(data)
-        while isinstance(step, Say):
-            self.transport.write(step.answer)
-            step = self.speech.feed(b"")
-        self._take(step)
+        """See Note [Answers]."""
+        self._unheard = data if self._unheard is None else self._unheard + data
+        if self._hearing:
+            return
+        self._hearing = True
+        try:
+            while self._unheard is not None and not (self.blocked or self.left):
+                data, self._unheard = self._unheard, None
+                step = self.speech.feed(data)
+                if isinstance(step, Say):
+                    self.transport.write(step.answer)
+                    self._unheard = b""
+                else:
+                    self._take(step)
+        finally:
+            self._hearing = False
+        if self._unheard is not None and not self.left:
+            self.read(False)
 
     def _take(self, step: Step) -> None:
         match step:
@@ -146,7 +171,7 @@ class Client(Stream):
                 done.addCallbacks(lambda _: self._over(End(b"")), self._fault)
             case End():
                 self._over(step)
-            case Say() | Listen():
+            case _:
                 pass
 
     # -- it is held -------------------------------------------------------------------------------------------------------
@@ -235,11 +260,14 @@ class Client(Stream):
             session = self.speech.session
             if session is not None and self._session is None:
                 self._session = session
-                self.front.sessions[session] = ticket.endpoint
+                self.front.sessions.setdefault(session, {})[self] = ticket.endpoint
 
     def room(self, there: bool) -> None:
         if self._origin is not None:
             self._origin.read(there)
+        elif there and self._unheard is not None and not self.left:
+            self.read(True)
+            self._hear(b"")
 
     def origin_has_room(self, there: bool) -> None:
         """The server takes more, or no more for now."""
@@ -306,7 +334,7 @@ class Client(Stream):
             self.front.let_go(origin)
         self.let_go()
         if self._session is not None:
-            self.front.sessions.pop(self._session, None)
+            self.front.session_over(self._session, self)
             self._session = None
 
     def _over(self, end: End) -> None:

@@ -67,7 +67,7 @@ class TcpFrontend:
         self.seconds: Callable[[], float] = clock.seconds
         self.crowd = crowd or Crowd()
         self.clients: set[Client] = set()
-        self.sessions: dict[SessionKey, Endpoint] = {}  # that can be cancelled, and where
+        self.sessions: dict[SessionKey, dict[Client, Endpoint]] = {}  # that can be cancelled, and where
         self.elsewhere: Interrupt = nowhere
         self.counters = TcpCounters()
         self.refusing = False
@@ -130,15 +130,24 @@ class TcpFrontend:
         return self.interrupt_here(session, message) if session in self.sessions else self.elsewhere(session, message)
 
     def interrupt_here(self, session: SessionKey, message: bytes) -> Deferred[Any]:
-        """The same, of sessions of this process."""
-        endpoint = self.sessions.get(session)
-        if endpoint is None:
+        """The same, of sessions of this process. Servers that give each session the same key cannot be told apart by it: nobody
+        may stop what another's server does."""
+        there = set(self.sessions.get(session, {}).values())
+        if len(there) != 1:
             return succeed(None)
+        [endpoint] = there
         delivery = Message(message)
         done = self.connect(endpoint, delivery).addCallback(lambda _: delivery.over)
         done.addTimeout(self.settings.cancel_timeout, self.clock)
         done.addErrback(lambda failure: self._log.debug(events.CANCEL_LOST, why=failure.getErrorMessage()))
         return done
+
+    def session_over(self, session: SessionKey, client: Client) -> None:
+        """This client's session has ended; another's may be called the same."""
+        those = self.sessions.get(session, {})
+        those.pop(client, None)
+        if not those:
+            self.sessions.pop(session, None)
 
     def lost(self, client: Client) -> None:
         """A client's connection has gone."""
