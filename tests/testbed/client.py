@@ -25,13 +25,14 @@ class Keeper:
     _process: subprocess.Popen[str]
 
     @classmethod
-    def start(cls, private: bool = False) -> Keeper:
+    def start(cls, private: bool = False, room: str = "") -> Keeper:
         """Blocks for the second or five that an engine takes to start. Raises Unavailable.
 
         :param private: start an engine even if there is one.
+        :param room: the size of its disk, such as "300m", which is memory then; by default it uses the disk that there is.
         """
         process = subprocess.Popen(
-            [sys.executable, "-m", "tests.testbed.keeper", *["--private"] * private],
+            [sys.executable, "-m", "tests.testbed.keeper", *["--private"] * private, *([f"--room={room}"] if room else [])],
             cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, start_new_session=True,
         )  # fmt: skip
         return cls(first_words(process), process)

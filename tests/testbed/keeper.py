@@ -35,13 +35,14 @@ def main() -> None:
     parser = argparse.ArgumentParser("tests.testbed.keeper")
     parser.add_argument("--private", action="store_true", help="start an engine even if there is one")
     parser.add_argument("--until-told", action="store_true", help="run until SIGTERM, whatever becomes of standard input")
+    parser.add_argument("--room", default="", help="the disk of the engine: a tmpfs of this size, such as 300m")
     parser.add_argument("--port", type=int, default=0, help="of the registry; 0: any free one")
     options = parser.parse_args()
     signal.signal(signal.SIGTERM, _terminated)
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the tests; their end reaches us through the pipe
     try:
         with ExitStack() as stack:
-            daemons, facts = _start(stack, options.private, options.port or _free_port())
+            daemons, facts = _start(stack, options.private, options.port or _free_port(), options.room)
             print(json.dumps(facts), flush=True)
             if options.until_told:
                 signal.pause()
@@ -56,7 +57,7 @@ def _terminated(number: int, frame: FrameType | None) -> None:
     raise SystemExit
 
 
-def _start(stack: ExitStack, private: bool, port: int) -> tuple[dict[str, Daemon], dict[str, object]]:
+def _start(stack: ExitStack, private: bool, port: int, room: str) -> tuple[dict[str, Daemon], dict[str, object]]:
     place = Path(tempfile.mkdtemp(prefix="gct-", dir=_short_directory()))
     stack.callback(shutil.rmtree, place, ignore_errors=True)
     daemons: dict[str, Daemon] = {}
@@ -71,6 +72,8 @@ def _start(stack: ExitStack, private: bool, port: int) -> tuple[dict[str, Daemon
         cgroup = network.name
         url = f"unix://{place}/docker.sock"
         daemons["engine"] = dockerd(place, network)
+        if room:
+            _mount(place / "root", room)
     daemons["registry"] = registry(place, port)
     for daemon in daemons.values():
         stack.callback(daemon.stop)
@@ -80,6 +83,15 @@ def _start(stack: ExitStack, private: bool, port: int) -> tuple[dict[str, Daemon
     ours = "engine" in daemons
     facts = {"engine": url, "ours": ours, "registry": f"127.0.0.1:{port}", "pid": os.getpid(), "place": str(place)}
     return daemons, {**facts, "cgroup": cgroup}
+
+
+def _mount(where: Path, room: str) -> None:
+    """A small disk, for an engine to fill; it is unmounted with all that is mounted below our place."""
+    where.mkdir()
+    mounting = ["mount", "-t", "tmpfs", "-o", f"size={room}", "gct", str(where)]
+    done = subprocess.run(mounting, capture_output=True, text=True)
+    if done.returncode:
+        raise Unavailable(f"no small disk can be mounted: {done.stderr.strip()}")
 
 
 def engine_there() -> str | None:
