@@ -22,7 +22,7 @@ from .incidents import log_bug
 from .table import StackTable
 
 MEMORY_INTERVAL = 1.0  # seconds between looks at memory
-DISK_INTERVAL = 10.0  # and at disks
+DISK_INTERVAL = 5.0  # and at disks
 AVERAGED = 10.0  # seconds that what stalls is averaged over: for so long it does not show yet what has been stopped
 
 _EVENTS = {Pause: Event.PAUSE_CHOSEN, Stop: Event.STOP_CHOSEN, Remove: Event.REMOVE_CHOSEN}
