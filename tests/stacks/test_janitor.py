@@ -347,6 +347,6 @@ class TestDisks:
         world.machine.disk_now = 0
         with monkeypatch.context() as patched:
             patched.setattr(MemoryBackend, "reclaim", lambda backend, keep: fail(EngineUnavailable("It is away.")))
-            world.clock.pump([1.0] * 12)
-        world.clock.pump([1.0] * 12)
+            world.clock.pump([1.0] * int(DISK_INTERVAL + 2))
+        world.clock.pump([1.0] * int(DISK_INTERVAL + 2))
         assert len(world.engine.reclaims) == 1
