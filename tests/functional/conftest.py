@@ -2,7 +2,7 @@
 
 import pytest
 
-from tests.testbed.fixtures import browser, busybox, engine, keeper, mark, own_engine, registry  # noqa: F401
+from tests.testbed.fixtures import browser, busybox, engine, keeper, mark, own_engine, postgresql, registry  # noqa: F401
 
 from .rails_example import rails_example  # noqa: F401
 from .site import serve, versions  # noqa: F401

@@ -13,7 +13,7 @@ import pytest
 
 from tests.browser.client import Browser
 
-from . import images
+from . import images, postgresql as postgresql_image
 from .client import Engine, Keeper, Registry
 from .errors import Unavailable
 
@@ -68,6 +68,17 @@ def busybox(registry: Registry) -> str:
     except Unavailable as problem:
         without(problem)
     return registry.reference("busybox:test")
+
+
+@pytest.fixture(scope="session")
+def postgresql(engine: Engine, registry: Registry, busybox: str) -> str:
+    """Reference of an image with a PostgreSQL server, in the engine only: see tests.testbed.postgresql."""
+    reference = registry.reference("postgres:test")
+    try:
+        engine.build_image(postgresql_image.files(busybox), reference)
+    except Unavailable as problem:
+        without(problem)
+    return reference
 
 
 @pytest.fixture(scope="session")
