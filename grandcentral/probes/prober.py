@@ -7,9 +7,9 @@ from urllib.parse import quote
 
 from twisted.internet import error
 from twisted.internet.defer import CancelledError, Deferred
-from twisted.internet.endpoints import TCP4ClientEndpoint, TCP6ClientEndpoint, connectProtocol
+from twisted.internet.endpoints import TCP4ClientEndpoint, TCP6ClientEndpoint
 from twisted.internet.interfaces import IReactorTCP, IReactorTime, ITCPTransport
-from twisted.internet.protocol import Protocol, connectionDone
+from twisted.internet.protocol import Factory, Protocol, connectionDone
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
@@ -122,8 +122,10 @@ class SocketProber:
 
     async def _exchange(self, endpoint: Endpoint, exchange: _Exchange[Outcome]) -> Outcome:
         family = TCP6ClientEndpoint if ":" in endpoint.host else TCP4ClientEndpoint
+        factory: Factory = Factory.forProtocol(lambda: exchange)
+        factory.noisy = False  # a start that takes a minute is probed hundreds of times
         try:
-            await connectProtocol(family(self._reactor, endpoint.host, endpoint.port), exchange)
+            await family(self._reactor, endpoint.host, endpoint.port).connect(factory)
         except error.ConnectionRefusedError:
             raise NotReady("refused the connection") from None
         except error.ConnectingCancelledError:

@@ -11,6 +11,7 @@ from twisted.internet.address import IPv4Address
 from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.protocol import Factory, Protocol, connectionDone
 from twisted.internet.testing import MemoryReactorClock
+from twisted.logger import capturedLogs
 from twisted.python.failure import Failure
 from zope.interface.verify import verifyObject
 
@@ -90,6 +91,16 @@ async def test_an_answer_is_ready_and_the_connection_is_closed(serve: Serve) -> 
     endpoint, connections = await serve(answer=b"HTTP/1.1 200 OK\r\n\r\nhello")
     assert await SocketProber(reactor).probe(endpoint, PAGE, "db139cf.review.example.com", 5) is None
     await connections[0].gone
+
+
+@pytest.mark.parametrize("policy", [PAGE, PORT_ONLY])
+@pytest_twisted.ensureDeferred
+async def test_the_log_does_not_hear_of_each_attempt(serve: Serve, policy: ReadyPolicy) -> None:
+    endpoint, connections = await serve(answer=b"HTTP/1.1 200 OK\r\n\r\n")
+    with capturedLogs() as logged:
+        await SocketProber(reactor).probe(endpoint, policy, "db139cf.review.example.com", 5)
+        await connections[0].gone
+    assert logged == []
 
 
 @pytest.mark.failure(25)

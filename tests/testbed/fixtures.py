@@ -13,7 +13,8 @@ import pytest
 
 from tests.browser.client import Browser
 
-from . import images, postgresql as postgresql_image
+from . import images
+from . import postgresql as postgresql_image
 from .client import Engine, Keeper, Registry
 from .errors import Unavailable
 

@@ -1,8 +1,7 @@
 """An image with this machine's PostgreSQL server, for tests: there is nowhere to pull the official one from.
 
-It behaves as that one does where it matters to a gateway: on its first start it makes a cluster in its volume whose superuser is
-POSTGRES_USER, with POSTGRES_PASSWORD and a database of the same name; until that is done it listens nowhere; it is stopped by
-SIGINT.
+It behaves as that one does where it matters to a gateway: at its first start it makes a cluster in its volume, with a superuser
+called POSTGRES_USER, who has POSTGRES_PASSWORD and a database of the same name, and until that is done it listens nowhere.
 """
 
 from __future__ import annotations
