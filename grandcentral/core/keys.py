@@ -35,9 +35,10 @@ class Key:
 
 GIT_HASH = "git-hash"
 NAME = "name"
+SHORTEST_HASH = 7  # digits
 
 NAMES: Mapping[str, re.Pattern[str]] = {
-    GIT_HASH: re.compile(r"[0-9a-f]{7,40}", re.ASCII),
+    GIT_HASH: re.compile(rf"[0-9a-f]{{{SHORTEST_HASH},40}}", re.ASCII),
     NAME: re.compile(r"[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?", re.ASCII),  # a DNS label (RFC 1123 section 2.1)
 }
 """What a variable of a host pattern may stand for, by the app's ``version``. Hosts are lower case when they get here."""

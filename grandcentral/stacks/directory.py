@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left, insort
 from collections.abc import Callable, Iterator
 from itertools import chain
 
 from attrs import define, field
 
-from ..core.keys import GIT_HASH, Ambiguous, Key, unify
+from ..core.keys import GIT_HASH, SHORTEST_HASH, Ambiguous, Key, unify
 from ..core.model import Version
 from ..core.tickets import Ticket
 from ..errors import AmbiguousVersion
@@ -28,6 +29,7 @@ class Directory:
     rested: dict[Key, Rested] = field(factory=dict, init=False)
     doors: dict[Key, Ticket] = field(factory=dict, init=False)
     _spelt: dict[Key, Stack | Rested] = field(factory=dict, init=False)
+    _sorted: list[Key] = field(factory=list, init=False)  # the canonical keys: forms of one commit stand together
 
     def __iter__(self) -> Iterator[Stack | Rested]:
         return chain(self.stacks.values(), self.rested.values())
@@ -48,10 +50,20 @@ class Directory:
         found = self._spelt.get(key)
         if found is not None or version != GIT_HASH:
             return found
-        name = unify(key.name, (one.key.name for one in self if one.key.app == key.app))
+        name = unify(key.name, self._alike(key))
         if isinstance(name, Ambiguous):
             raise AmbiguousVersion(key.name, name.candidates)
         return self.get(Key(key.app, name))
+
+    def _alike(self, key: Key) -> Iterator[str]:
+        """Names of the same app that are the same as far as the shortest form of a commit goes. Few, and soon found: crawlers
+        ask for one name after the other that nobody has."""
+        shortest = key.name[:SHORTEST_HASH]
+        for at in range(bisect_left(self._sorted, Key(key.app, shortest)), len(self._sorted)):
+            other = self._sorted[at]
+            if other.app != key.app or not other.name.startswith(shortest):
+                return
+            yield other.name
 
     def stack(self, key: Key, version: Version) -> Stack:
         """The stack of a canonical key, roused or made if need be; ``version`` is of one that is made."""
@@ -60,6 +72,7 @@ class Directory:
             return self.rouse(found)
         if found is None:
             found = self.stacks[key] = self._make(key, version)
+            insort(self._sorted, key)
             self.spell(found, key)
         return found
 
@@ -77,6 +90,7 @@ class Directory:
 
     def drop(self, one: Stack | Rested) -> None:
         del (self.stacks if isinstance(one, Stack) else self.rested)[one.key]
+        del self._sorted[bisect_left(self._sorted, one.key)]
         for spelling in one.spellings:
             del self._spelt[spelling]
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from attrs import asdict, define
+from attrs import define
 
 from ..core.idleness import STOPPED
 from ..core.keys import Key
@@ -55,6 +55,18 @@ class Rested:
         )
 
     def snapshot(self, pinned: bool, warm: bool) -> StackSnapshot:
+        """As ``use``, written out: there may be ten thousand to be shown at once."""
+        ticket = self.ticket
         return StackSnapshot(
-            **asdict(self.use(pinned, warm), recurse=False), bytes_in=self.ticket.bytes_in, bytes_out=self.ticket.bytes_out
+            self.key,
+            STOPPED,
+            ticket.generation,
+            last_used=self.used,
+            pinned=pinned,
+            warm=warm,
+            requests=ticket.requests,
+            version=self.version,
+            bytes_in=ticket.bytes_in,
+            bytes_out=ticket.bytes_out,
+            phases=_NONE,
         )

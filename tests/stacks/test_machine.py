@@ -414,6 +414,7 @@ class Gateway(RuleBasedStateMachine):
     def each_stack_is_in_one_place(self) -> None:
         directory = self.world.table._directory
         assert not directory.stacks.keys() & directory.rested.keys()
+        assert directory._sorted == sorted(one.key for one in directory)
         for one in directory:
             assert one.key in one.spellings
             assert all(directory.find(spelling) is one for spelling in one.spellings)

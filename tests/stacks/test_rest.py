@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 import pytest
+from attrs import evolve
 from twisted.internet.defer import Deferred
 
-from grandcentral.core.keys import Key
+from grandcentral.core.keys import GIT_HASH, Ambiguous, Key, unify
 from grandcentral.core.lifecycle import Event, State
-from grandcentral.core.model import App, IdlePolicy
+from grandcentral.core.model import App, IdlePolicy, Version
 from grandcentral.errors import Asleep, NotReady
+from grandcentral.stacks import directory
 from grandcentral.stacks.rested import Rested
 from grandcentral.stacks.table import FORGET_FAILURE
 
@@ -142,3 +144,27 @@ def test_what_is_kept_of_a_stack_that_queues_goes_with_its_app(world: World) -> 
         world.pass_time(5)
     assert world.engine.stacks == {}
     assert not list(table._directory)
+
+
+def test_names_that_nobody_has_are_compared_with_few_of_those_at_rest(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A crawler may ask for one after the other, of a gateway that has ten thousand at rest."""
+    at_rest(world)
+    world.table.apps = {**world.table.apps, "app2": evolve(world.table.apps["app"], name="app2")}
+    world.table._directory.stack(Key("app2", "0000002"), Version("0000002"))
+    compared: list[str] = []
+
+    def seen(name: str, known: Iterable[str]) -> str | Ambiguous:
+        names = list(known)
+        compared.extend(names)
+        return unify(name, names)
+
+    monkeypatch.setattr(directory, "unify", seen)
+    for digit in "123456789abcdef":
+        world.table._directory.stack(Key("app", digit * 7), Version(digit * 7))
+    assert world.table._directory.meant(LONG, GIT_HASH) is world.table._directory.get(KEY)
+    assert world.table._directory.meant(Key("app", "00000001"), GIT_HASH) is world.table._directory.get(KEY)
+    assert world.table._directory.meant(Key("app", "0000001"), GIT_HASH) is None
+    assert world.table._directory.meant(Key("app2", KEY.name), GIT_HASH) is None
+    assert compared == [KEY.name] * 2
+    world.table._directory.drop(world.table._directory.stack(KEY, Version(KEY.name)))
+    assert world.table._directory.meant(LONG, GIT_HASH) is None
