@@ -15,7 +15,7 @@ from tests.gateway import GatewayProcess, Response, eventually
 from .silent_engine import SilentEngine, silent_engine
 
 HOST = "web.review.localhost"
-PROMPT = 2.0  # seconds from SIGTERM to the end of the process
+PROMPT = 5.0  # seconds from SIGTERM to the end of the process: about one on a machine that has nothing else to do
 COMPOSE = "services:\n  web:\n    image: registry.example.com/app:1\n"
 
 

@@ -156,7 +156,7 @@ def test_a_pull_that_takes_for_ever_keeps_no_gateway_from_ending_and_nothing_is_
         return time.monotonic() - began, (await stuck).status
 
     took, status = asyncio.run(ended_meanwhile())
-    assert (took < 2, status) == (True, 503), took
+    assert (took < 5, status) == (True, 503), took  # about one second on a quiet machine
     site.running.start()
     assert site.running.get(host).body == versions[0].encode()
     assert {one["Id"]: one["State"] for one in site.containers.all()} == before
