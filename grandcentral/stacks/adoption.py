@@ -42,12 +42,11 @@ class Adoption:
 
     def standing(self, backend: str) -> Standings:
         """What is to be given to ``reconcile`` with the outcome of a survey that begins now."""
-        apps = self._apps()
         standings: dict[Key, Standing | Rested | None] = {
             stack.key: stack.standing for stack in self._directory.stacks.values() if stack.app.backend == backend
         }
         resting = self._directory.rested.items()
-        return standings | {key: one for key, one in resting if key.app in apps and apps[key.app].backend == backend}
+        return standings | {key: one for key, one in resting if self._runs(backend, key.app)}
 
     def reconcile(self, backend: str, before: Standings, found: Iterable[Found]) -> None:
         """Adopt what is whole, remove what is not, and notice what has gone."""
@@ -57,13 +56,17 @@ class Adoption:
         for key, one in there.items():
             if key in before or key in self.leftovers:
                 continue
-            if key.app not in self._apps():
+            if not self._runs(backend, key.app):  # its app has gone, or is another backend's by now
                 self.leftovers.remove(backend, key)
             else:
                 stack = self._directory.stack(key, one.version or Version(key.name))
                 if stack.state is State.COLD:
                     self._log.info(events.STACK_FOUND, key=key, generation=one.generation, whole=one.whole)
                     stack.adopt(one, self._when_used(key))
+
+    def _runs(self, backend: str, app: str) -> bool:
+        apps = self._apps()
+        return app in apps and apps[app].backend == backend
 
     def _when_used(self, key: Key) -> float:
         """Monotonic seconds of the last use; never in the future, whatever the wall clock did meanwhile."""

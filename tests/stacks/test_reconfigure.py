@@ -9,10 +9,10 @@ from twisted.internet.defer import Deferred
 from grandcentral import errors
 from grandcentral.backends.memory import MemoryBackend
 from grandcentral.core.keys import Key
-from grandcentral.core.model import App, Limits, Version
+from grandcentral.core.model import App, Launch, Limits, Version
 from grandcentral.versions.memory import MemoryVersions
 
-from .world import World
+from .world import ONE_SERVICE, World
 
 KEY = Key("app", "0000000")
 LONG = "0000000" + "1" * 33
@@ -106,3 +106,32 @@ def test_an_app_that_goes_while_its_version_is_looked_up_is_unknown(world: World
     reconfigure(world, {})
     looked_up.callback(Version("0000000"))
     assert isinstance(client.error, errors.AppGone)
+
+
+def test_what_an_earlier_gateway_ran_elsewhere_is_removed_there_and_not_taken_for_this_backends(
+    world: World, other: MemoryBackend
+) -> None:
+    world.ready()
+    world.close()
+    world.boot()
+    reconfigure(world, {"app": evolve(world.table.apps["app"], backend="other")}, other)
+    world.open()
+    world.pass_time(1)
+    assert world.engine.stacks == {}
+    assert world.ready().endpoint
+    assert list(other.engine.stacks) == [KEY]
+
+
+def test_what_is_found_elsewhere_does_not_touch_what_rests_here(world: World, other: MemoryBackend) -> None:
+    world.idle = evolve(world.idle, remove=86_400.0)
+    app = evolve(world.table.apps["app"], idle=world.idle)
+    reconfigure(world, {"app": app})
+    world.ready()
+    world.table.stop(KEY)
+    world.pass_time(1)
+    other.launch(Launch(KEY, 7, Version(KEY.name), ONE_SERVICE, "a.test"), lambda progress: None)
+    reconfigure(world, {"app": app, "app2": App("app2", "other", template=world.template)}, other)
+    world.pass_time(1)
+    (rested,) = world.table.snapshot()
+    assert (rested.generation, rested.state) == (1, "stopped")
+    assert other.engine.stacks == {}
