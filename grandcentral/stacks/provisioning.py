@@ -8,6 +8,9 @@ Note [Taking back]: a name must never come with what another has left behind it.
 So a row is first marked: from then on nothing starts (stacks.provisioned asks again before each launch). Then the stack is
 removed with its volumes, and only when nothing is left does the row go. Rows that are marked, or have expired, are looked for
 every few seconds, so that whatever came between is made up for. Who wants a name that is being taken back waits, a while.
+
+Note [The wrong time]: what is taken back is gone for good, and a clock that is set wrong is soon set right again. So a row that
+has expired lets nothing start from that moment on, but for as long as SURE after the clock was set its stack is left alone.
 """
 
 from __future__ import annotations
@@ -34,11 +37,13 @@ from ..core.wanted import Wanted
 from ..errors import AppGone, ManifestUnavailable, Mishap, ProvisionedOtherwise, Refusal, RequestReused, StillThere
 from ..interfaces import IManifest, IProvisioning
 from . import provisioned
+from .diary import CLOCK_SET
 from .incidents import log_bug
 from .table import StackTable
 
 INTERVAL = 5.0  # seconds between looks for rows that are over
 AT_ONCE = 4  # stacks that are being taken back, beyond which the looks begin no other
+SURE = 600.0  # seconds for which a clock that was set is not believed
 PATIENCE = 20.0  # seconds that who wants a name waits until what had it is gone
 
 T = TypeVar("T")
@@ -60,10 +65,13 @@ class Provisioning:
     _manifest: IManifest
     _password: Callable[[], str] = new_password
     _going: dict[Key, list[Deferred[None]]] = field(factory=dict, init=False)  # what is being taken back, and who waits
+    _since: float = field(init=False)  # wall seconds when the clock was at 0
+    _unsure_until: float = field(default=-inf, init=False)  # monotonic seconds
     _loop: LoopingCall = field(init=False)
     _log = Logger(namespace="grandcentral.stacks")
 
     def __attrs_post_init__(self) -> None:
+        self._since = self._wall() - self._clock.seconds()
         self._loop = LoopingCall(lambda: self.look().addErrback(log_bug))
         self._loop.clock = self._clock
 
@@ -140,12 +148,17 @@ class Provisioning:
         return Deferred.fromCoroutine(self._look())
 
     async def _look(self) -> None:
+        now, wall = self._clock.seconds(), self._wall()
+        if abs(wall - now - self._since) > CLOCK_SET:  # See Note [The wrong time]
+            self._since, self._unsure_until = wall - now, now + SURE
         try:
-            over = await self._manifest.provisions_over(self._wall())
+            over = await self._manifest.provisions_over(wall)
         except sqlite3.Error as error:
             self._log.error(events.MANIFEST_FAILED, app="provisioning", why=error)
             return
         for row in over:
+            if not row.ending and now < self._unsure_until:
+                continue
             if len(self._going) >= AT_ONCE:
                 break
             if row.key.app in self._table.apps and row.key not in self._going:

@@ -26,7 +26,7 @@ from grandcentral.errors import (
     StillThere,
 )
 from grandcentral.interfaces import IProvisioning
-from grandcentral.stacks.provisioning import INTERVAL, PATIENCE, Provisioning, new_password
+from grandcentral.stacks.provisioning import INTERVAL, PATIENCE, SURE, Provisioning, new_password
 
 from .world import World
 
@@ -228,6 +228,28 @@ def test_what_has_expired_is_taken_back_by_itself(desk: Desk) -> None:
     desk.world.pass_time(2 * INTERVAL)
     assert desk.world.state("alice.shop") == "cold"
     assert desk.rows == (bob,)
+
+
+def test_a_clock_that_is_wrong_for_a_while_takes_nothing_back(desk: Desk) -> None:
+    desk.provision(evolve(ALICE, expires=desk.world.wall() + 86_400))
+    desk.world.ready(KEY.name)
+    bob = Wanted(Key("app", "bob.shop"), "bob", "shop", "bob@example.com")
+    desk.provision(bob)
+    desk.world.pass_time(INTERVAL)
+    desk.world.wall_offset += 1e9
+    desk.world.clock.advance(INTERVAL)
+    assert desk.provisioning.deprovision(bob.key)
+    desk.world.clock.advance(SURE - 2 * INTERVAL)
+    assert [row.key for row in desk.rows] == [KEY]
+    desk.world.wall_offset -= 1e9
+    for _ in range(3):
+        desk.world.clock.advance(INTERVAL)
+    assert [row.key for row in desk.rows] == [KEY]
+    desk.world.wall_offset += 1e9
+    for _ in range(round(SURE / INTERVAL) + 3):
+        desk.world.clock.advance(INTERVAL)
+    desk.world.pass_time(1)
+    assert desk.rows == ()
 
 
 def test_one_that_has_just_expired_is_made_anew_for_who_asks(desk: Desk) -> None:
