@@ -1,4 +1,7 @@
-"""From a configuration to the parts it asks for. Nothing is opened here; service.py opens and closes."""
+"""From a configuration to the parts it asks for. Nothing is opened here; service.py opens and closes.
+
+A little over the usual length: it is the one place that knows the names of all parts.
+"""
 
 from __future__ import annotations
 

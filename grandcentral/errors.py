@@ -3,6 +3,8 @@
 Two families. :class:`Refusal`: a request gets no stack, and the client is told why; each says its own HTTP status and problem
 type (RFC 9457), and the frontends only render it. :class:`Mishap`: something under a stack broke; it becomes the ``cause`` of
 a :class:`StartFailed`. Anything else is a bug: the client gets an incident id, the log gets the traceback.
+
+A long module: it is a list, and what a client is told is decided by reading it as one.
 """
 
 from __future__ import annotations

@@ -1,5 +1,7 @@
 """The seams. Each says what "fired" means, what is idempotent, and every failure; contract suites in tests/ hold all
 implementations, the fakes among them, to what is said here.
+
+A long module, because what is promised takes more words than how it is called.
 """
 
 from __future__ import annotations

@@ -2,6 +2,8 @@
 
 The listening sockets are bound before anything else, so that a port in use is said at once; nobody is accepted until what
 already runs has been found. Until then the kernel's backlog is the queue.
+
+A little over the usual length: opening, reading anew and closing are one order and its reverse.
 """
 
 from __future__ import annotations

@@ -1,4 +1,7 @@
-"""The commands that ask a gateway that runs: what an operator does with stacks."""
+"""The commands that ask a gateway that runs: what an operator does with stacks.
+
+A little over the usual length: each verb is a few lines, and all share how their answers are shown.
+"""
 
 from __future__ import annotations
 

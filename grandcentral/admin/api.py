@@ -1,4 +1,7 @@
-"""What the admin listener offers: one function for each route, and the table of them."""
+"""What the admin listener offers: one function for each route, and the table of them.
+
+A long module, because it is one list: most functions have three lines, and are read beside the table.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""The table of an app, ``[apps.NAME]``: its part of the one list in schema.py."""
+"""The table of an app, ``[apps.NAME]``: its part of the one list in schema.py.
+
+A long module for the words of the reference in it.
+"""
 
 from __future__ import annotations
 

@@ -1,6 +1,8 @@
 """Metrics in Prometheus' text format (version 0.0.4): what there is, as a table, and its text.
 
 No metric has a label for versions, hosts or commits: they are without end, and each would be a time series for ever.
+
+A little over the usual length, for it is one table.
 """
 
 from __future__ import annotations
