@@ -12,6 +12,8 @@ from twisted.logger import globalLogPublisher
 from twisted.python.failure import Failure
 
 SHARED = ("tests/functional/", "tests/testbed/")  # whose tests share an engine, and images that take a minute to build
+APART = tuple(f"tests/functional/test_{name}.py" for name in ("postgresql", "provisioned", "redis"))  # but for these
+ENGINE = "engine"
 
 
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
@@ -20,9 +22,15 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
 
     class Together(LoadScopeScheduling):
         def _split_scope(self, nodeid: str) -> str:
-            return "engine" if nodeid.startswith(SHARED) else nodeid.partition("::")[0]
+            return scope(nodeid)
 
+    config.option.loadscopereorder = False  # what takes longest begins first, and that is not what has most tests
     return Together(config, log)
+
+
+def scope(nodeid: str) -> str:
+    path = nodeid.partition("::")[0]
+    return ENGINE if path.startswith(SHARED) and path not in APART else path
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
@@ -30,6 +38,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     left_out = [item for item in items if lacking(item)]
     config.hook.pytest_deselected(items=left_out)
     items[:] = [item for item in items if item not in left_out]
+    items.sort(key=lambda item: scope(item.nodeid) != ENGINE)
 
 
 def lacking(item: pytest.Item) -> bool:
