@@ -27,8 +27,10 @@ data=%(data)s/$GRANDCENTRAL_VERSION
 """
 POSTGRESQL = """\
 user=$GRANDCENTRAL_VERSION
-[ -d "$data" ] || (as %(bin)s/initdb -D "$data" -U "$user" -A scram-sha-256 --pwfile=%(data)s/password -N -E UTF8)
-as %(bin)s/postgres -D "$data" -p "$PORT" -h 127.0.0.1 -k "" -c shared_buffers=16MB -c max_connections=20 -c fsync=off
+[ -d "$data" ] || (as %(bin)s/initdb -D "$data" -U "$user" -A scram-sha-256 --pwfile=%(data)s/password -N -E UTF8 --locale=C)
+as %(bin)s/postgres -D "$data" -p "$PORT" -h 127.0.0.1 -k "" -c shared_buffers=16MB -c max_connections=20 -c fsync=off &
+trap 'kill -INT $!' TERM  # at SIGTERM it would wait for its sessions to end
+wait $! || wait $!
 """
 REDIS = """\
 (as mkdir -p "$data")
@@ -54,6 +56,11 @@ class Database:
 
     def state(self, user: int = 0) -> str:
         return self.running.state(self.users[user])
+
+    def stop(self, user: int = 0) -> None:
+        """Blocks until the server does not run."""
+        answer = self.running.admin(f"/api/v1/stacks/db/{self.users[user]}/stop?wait=30s&force=1", "POST")
+        assert answer.status == 200
 
 
 @frozen
@@ -83,12 +90,13 @@ class Servers:
         )
         (self.home / "gateway").mkdir()
         with gateway(self.home / "gateway", configuration, workers=workers) as running:
+            database = Database(running, protocol, port, users)
             try:
-                yield Database(running, protocol, port, users)
+                yield database
             finally:
                 if running.process is not None and running.process.poll() is None:
                     for name in running.stacks():
-                        running.admin(f"/api/v1/stacks/db/{name}/stop?wait=30s&force=1", "POST")
+                        database.stop(users.index(name))
 
     def remove(self) -> None:
         shutil.rmtree(self.data, ignore_errors=True)

@@ -36,10 +36,22 @@ def serve(servers: Servers) -> Iterator[Serve]:
         yield lambda **how: stack.enter_context(servers.serve("postgresql", **how))
 
 
+@pytest.fixture(scope="module", params=[0, 2])
+def db(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Database]:
+    """What tests share that ask for nothing in particular; the parameter is how many workers there are."""
+    there = Servers(tmp_path_factory.mktemp("postgresql"))
+    try:
+        with there.serve("postgresql", workers=request.param) as database:
+            yield database
+    finally:
+        there.remove()
+
+
+with_workers = pytest.mark.parametrize("db", [2], indirect=True)
+
+
 @pytest.mark.failure(18)
-@pytest.mark.parametrize("workers", [0, 2])
-def test_a_server_is_started_for_the_first_client_and_each_user_has_its_own(serve: Serve, workers: int) -> None:
-    db: Database = serve(workers=workers)
+def test_a_server_is_started_for_the_first_client_and_each_user_has_its_own(db: Database) -> None:
     first = psql(db.conninfo(0), "SELECT current_user", "CREATE TABLE ours AS SELECT 1 AS it")
     assert (first.stdout, first.stderr) == (f"{db.users[0]}\nSELECT 1\n", "")
     assert [db.state(0), db.state(1)] == ["ready", "cold"]
@@ -51,14 +63,14 @@ def test_a_server_is_started_for_the_first_client_and_each_user_has_its_own(serv
 
 
 @pytest.mark.failure(18)
-def test_only_users_that_there_are_lead_anywhere(serve: Serve) -> None:
-    db: Database = serve()
-    user = db.users[0]
+@with_workers
+def test_only_users_that_there_are_lead_anywhere(db: Database) -> None:
+    user, before = db.users[0], db.running.stacks().keys()
     for name in ("0000000", user.upper(), "169.254.169.254", "postgres.internal", "localhost", f'"{user}"', "postgres"):
         with pytest.raises(psycopg.OperationalError) as refused:
             psycopg.connect(host="127.0.0.1", port=db.port, user=name, password=PASSWORD, dbname=user)
         assert "FATAL:  This user has no database here." in str(refused.value)
-    assert db.running.stacks() == {}
+    assert db.running.stacks().keys() == before
     wrong = psql(db.conninfo(0, password="guess"), "SELECT 1")
     assert "password authentication failed" in wrong.stderr
     asked = psql(db.conninfo(0, sslmode="require"), "SELECT 1")
@@ -66,10 +78,8 @@ def test_only_users_that_there_are_lead_anywhere(serve: Serve) -> None:
 
 
 @pytest.mark.failure(18)
-@pytest.mark.parametrize("workers", [0, 2])
-def test_a_query_is_cancelled_by_whichever_worker_hears_of_it(serve: Serve, workers: int) -> None:
-    db: Database = serve(workers=workers)
-    for _ in range(6 if workers else 1):  # the kernel chooses the workers
+def test_a_query_is_cancelled_by_whichever_worker_hears_of_it(db: Database) -> None:
+    for _ in range(6 if db.running.workers else 1):  # the kernel chooses the workers
         with psycopg.connect(db.conninfo(0)) as one, psycopg.connect(db.conninfo(0), autocommit=True) as other:
             caught: list[Exception] = []
             sleeper = threading.Thread(target=sleep, args=[one, caught])
@@ -93,23 +103,26 @@ def sleeps(other: psycopg.Connection[Any], pid: int) -> bool:
 
 
 @pytest.mark.failure(20)
-@pytest.mark.parametrize("workers", [0, 1])
-def test_a_slow_reader_of_much_does_not_fill_the_gateway(serve: Serve, workers: int) -> None:
-    db: Database = serve(workers=workers)
+@with_workers
+def test_a_slow_reader_of_much_does_not_fill_the_gateway(db: Database) -> None:
     psql(db.conninfo(0), "SELECT 1")
     size = 64 * 1024 * 1024
-    before = memory(db)
+    before, counted = memory(db), bytes_out(db)
     rows = f"COPY (SELECT repeat(chr(97 + i % 26), 1023) FROM generate_series(1, {size // 1024}) i) TO STDOUT"
     with psycopg.connect(db.conninfo(0)) as connection, connection.cursor().copy(rows) as copy:
         blocks = iter(copy)
         received = len(next(blocks))
-        passed_on = stands_still(lambda: int(db.running.stacks()[db.users[0]]["bytes_out"]))
+        passed_on = stands_still(lambda: bytes_out(db) - counted)
         assert memory(db) - before < 4 * 1024 * 1024
         assert passed_on < 16 * 1024 * 1024, "what the reader does not take stays with the server"
         received += sum(map(len, blocks))
     assert received == size
     assert memory(db) - before < 4 * 1024 * 1024
-    eventually(lambda: db.running.stacks()[db.users[0]]["bytes_out"] >= size)
+    eventually(lambda: bytes_out(db) - counted >= size)
+
+
+def bytes_out(db: Database) -> int:
+    return int(db.running.stacks()[db.users[0]]["bytes_out"])
 
 
 def stands_still(number: Callable[[], int]) -> int:
@@ -132,9 +145,8 @@ def memory(db: Database) -> int:
 
 
 @pytest.mark.failure(9)
-@pytest.mark.parametrize("workers", [0, 1])
-def test_a_session_that_is_idle_keeps_its_server_awake(serve: Serve, workers: int) -> None:
-    db: Database = serve(workers=workers, app='idle = { stop = "1s" }', more='[limits]\nmin_uptime = "0s"\n')
+def test_a_session_that_is_idle_keeps_its_server_awake(serve: Serve) -> None:
+    db: Database = serve(workers=1, app='idle = { stop = "1s" }', more='[limits]\nmin_uptime = "0s"\n')
     with psycopg.connect(db.conninfo(0), autocommit=True) as connection:
         psql(db.conninfo(1), "SELECT 1")
         eventually(lambda: db.state(1) in ("cold", "stopped"), what="the sleep of one that nobody uses")
@@ -143,20 +155,18 @@ def test_a_session_that_is_idle_keeps_its_server_awake(serve: Serve, workers: in
 
 
 @pytest.mark.failure(9)
-@pytest.mark.parametrize("workers", [0, 1])
-def test_a_session_that_was_forgotten_keeps_nothing_awake_for_ever(serve: Serve, workers: int) -> None:
+def test_a_session_that_was_forgotten_keeps_nothing_awake_for_ever(serve: Serve) -> None:
     limits = '[limits]\nmin_uptime = "0s"\nmax_stream_idle = "2s"\n'
-    db: Database = serve(workers=workers, app='idle = { stop = "1s" }', more=limits)
+    db: Database = serve(workers=1, app='idle = { stop = "1s" }', more=limits)
     with psycopg.connect(db.conninfo(0), autocommit=True) as connection:
         eventually(lambda: db.state(0) in ("cold", "stopped"))
         with pytest.raises(psycopg.OperationalError, match="terminating connection"):
             connection.execute("SELECT 1")
 
 
-@pytest.mark.parametrize("workers", [0, 1])
-def test_a_session_that_was_forgotten_wakes_what_was_paused_under_it(serve: Serve, workers: int) -> None:
+def test_a_session_that_was_forgotten_wakes_what_was_paused_under_it(serve: Serve) -> None:
     db: Database = serve(
-        workers=workers,
+        workers=1,
         app='idle = { pause = "1s", stop = "1h" }',
         more='[limits]\nmin_uptime = "0s"\nmax_stream_idle = "2s"\n',
     )
@@ -188,8 +198,10 @@ def test_a_server_that_cannot_start_says_why_to_its_client(serve: Serve, servers
     assert "could not open file" in refused.stderr
 
 
-def test_many_clients_at_once_cause_one_start(serve: Serve) -> None:
-    db: Database = serve(workers=2, more="[http]\nmax_connections_per_client = 100\n")
+@with_workers
+def test_many_clients_at_once_cause_one_start(db: Database) -> None:
+    psql(db.conninfo(0), "SELECT 1")
+    db.stop(0)
     said: list[Any] = []
 
     def ask() -> None:
@@ -205,11 +217,11 @@ def test_many_clients_at_once_cause_one_start(serve: Serve) -> None:
     assert len(set(said)) == 1
 
 
-@pytest.mark.parametrize("workers", [0, 1])
-def test_a_server_that_was_killed_is_started_again_for_the_next_client(serve: Serve, servers: Servers, workers: int) -> None:
-    db: Database = serve(workers=workers)
+@with_workers
+def test_a_server_that_was_killed_is_started_again_for_the_next_client(db: Database) -> None:
     with psycopg.connect(db.conninfo(0), autocommit=True) as connection:
-        os.kill(int((servers.data / db.users[0] / "postmaster.pid").read_text().split()[0]), signal.SIGKILL)
+        [[directory]] = connection.execute("SHOW data_directory").fetchall()
+        os.kill(int(Path(directory, "postmaster.pid").read_text().split()[0]), signal.SIGKILL)
         eventually(lambda: not answers(connection))
     assert psql(db.conninfo(0), "SELECT 1").stdout == "1\n"
 

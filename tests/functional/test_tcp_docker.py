@@ -6,8 +6,6 @@ import random
 import socket
 from pathlib import Path
 
-import pytest
-
 from tests.gateway import eventually, free_port, gateway
 from tests.testbed.client import Engine
 
@@ -22,9 +20,8 @@ services:
 """
 
 
-@pytest.mark.parametrize("workers", [0, 2])
 def test_a_service_is_started_by_a_connection_and_stopped_when_there_is_none(
-    tmp_path: Path, engine: Engine, busybox: str, workers: int
+    tmp_path: Path, engine: Engine, busybox: str
 ) -> None:
     (tmp_path / "echo.compose.yaml").write_text(COMPOSE.format(busybox=busybox))
     instance, port = f"test-{random.randrange(2**32):08x}", free_port()
@@ -33,7 +30,7 @@ def test_a_service_is_started_by_a_connection_and_stopped_when_there_is_none(
         f'[apps.echo]\nlisten = "tcp:{port}:interface=127.0.0.1"\ncompose = "echo.compose.yaml"\nserves = "echo:2525"\n'
         'idle = { stop = "1s" }\n'
     )
-    with gateway(tmp_path, configuration, workers=workers) as running:
+    with gateway(tmp_path, configuration, workers=2) as running:
         containers = Containers(engine, instance)
         try:
             with socket.create_connection(("127.0.0.1", port), 60) as client, client.makefile("rb") as answers:
