@@ -8,6 +8,8 @@ import os
 import subprocess
 import urllib.error
 import urllib.request
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 
 from tests.gateway import eventually, free_port
@@ -24,15 +26,24 @@ def asked(url: str, body: bytes | None = None, **fields: str) -> tuple[int, str]
         return error.code, error.read().decode()
 
 
+@contextmanager
+def example(log: Path, environment: Mapping[str, str]) -> Iterator[None]:
+    """It runs, until it serves and for as long as the block lasts. ``log`` is what it says on a terminal."""
+    with log.open("wb") as file:
+        running = subprocess.Popen([RUN], env={**os.environ, **environment}, stdout=file, stderr=file, start_new_session=True)
+    try:
+        eventually(lambda: f"serves tcp:{environment['PORT']}" in log.read_text(), what="the gateway")
+        yield
+    finally:
+        running.terminate()
+        assert running.wait(60) == 0
+
+
 def test_notes_of_a_user_from_the_first_to_the_last(tmp_path: Path) -> None:
     port, admin, provision = (free_port() for _ in range(3))
     ports = {"PORT": str(port), "ADMIN_PORT": str(admin), "PROVISION_PORT": str(provision), "STATE": str(tmp_path / "state")}
-    log = tmp_path / "log"
-    with log.open("wb") as file:
-        running = subprocess.Popen([RUN], env={**os.environ, **ports}, stdout=file, stderr=file, start_new_session=True)
-    try:
-        eventually(lambda: f"serves tcp:{port}" in log.read_text(), what="the gateway")
-        notes, host = f"http://127.0.0.1:{port}/", f"todo.alice.notes.localhost:{port}"
+    notes, host = f"http://127.0.0.1:{port}/", f"todo.alice.notes.localhost:{port}"
+    with example(tmp_path / "log", ports):
         secret = (tmp_path / "state/secret").read_text()
         whose = {"secret": secret, "username": "alice", "appname": "todo"}
         assert asked(notes, Host=host)[0] == 404
@@ -42,10 +53,9 @@ def test_notes_of_a_user_from_the_first_to_the_last(tmp_path: Path) -> None:
         owner = base64.b64encode(f"alice:{json.loads(said)['password']}".encode()).decode()
         assert asked(notes, b"hm", Host=host, Authorization="Basic eDp5")[0] == 401
         assert asked(notes, b"buy a train", Host=host, Authorization=f"Basic {owner}")[0] == 201
+    with example(tmp_path / "another log", ports):
+        assert (tmp_path / "another log").read_text().startswith("Nobody has anything yet")
         assert asked(notes, Host=host) == (200, "The notes of alice in todo:\n- buy a train\n")
         form = "&".join(f"{name}={value}" for name, value in whose.items()).encode()
         assert asked(f"http://127.0.0.1:{provision}/deprovision", form)[0] == 200
         assert asked(notes, Host=host)[0] == 404
-    finally:
-        running.terminate()
-        assert running.wait(60) == 0
