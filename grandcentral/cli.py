@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
-from argparse import ArgumentParser, Namespace, RawDescriptionHelpFormatter
+from argparse import Action, ArgumentParser, Namespace, RawDescriptionHelpFormatter
 from collections.abc import Sequence
 from difflib import get_close_matches
 
@@ -42,11 +42,25 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if parsed.command is None:
         parser.print_help(sys.stderr)
         return 2
-    return COMMANDS[parsed.command].run(parsed)
+    try:
+        status = COMMANDS[parsed.command].run(parsed)
+        sys.stdout.flush()
+    except BrokenPipeError:  # who reads has had enough, as `head` has: no reason for a traceback, nor for one at the exit
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 141  # as a shell calls it
+    return status
+
+
+class _Help(RawDescriptionHelpFormatter):
+    """Keeps the longest command and its summary on one line: argparse makes room for names, and not for their indent."""
+
+    def add_argument(self, action: Action) -> None:
+        super().add_argument(action)
+        self._action_max_length = max(self._action_max_length, 4 + max(map(len, COMMANDS)))
 
 
 def _parser() -> ArgumentParser:
-    parser = ArgumentParser("grandcentral", description=ABOUT, epilog=EXAMPLES, formatter_class=RawDescriptionHelpFormatter)
+    parser = ArgumentParser("grandcentral", description=ABOUT, epilog=EXAMPLES, formatter_class=_Help)
     parser.add_argument("--version", action="version", version=f"grandcentral {__version__}")
     commands = parser.add_subparsers(title="commands", dest="command", metavar="COMMAND")
     for name, command in COMMANDS.items():

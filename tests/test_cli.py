@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import io
 import json
+import os
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -18,6 +20,7 @@ from grandcentral.core.problems import Invalid
 from grandcentral.observe.logs import observer
 from grandcentral.observe.service import LoggingService
 from grandcentral.options import Options, configured, find, observer_for
+from tests.gateway import COMMAND
 
 GOOD = """\
 [gateway]
@@ -109,6 +112,15 @@ def test_what_check_prints_is_a_configuration(there: Path, capsys: pytest.Captur
     (there / "effective.toml").write_text(first)
     assert main(["check", "-c", "effective.toml"]) == 0
     assert capsys.readouterr().out == first
+
+
+def test_a_reader_who_has_had_enough_ends_it_without_a_word(there: Path) -> None:
+    (there / "grandcentral.toml").write_text(GOOD)
+    reading, writing = os.pipe()
+    os.close(reading)
+    done = subprocess.run([COMMAND, "check"], stdout=writing, stderr=subprocess.PIPE, check=False)
+    os.close(writing)
+    assert (done.returncode, done.stderr) == (141, b"")
 
 
 def test_check_prints_every_problem_with_its_place(there: Path, capsys: pytest.CaptureFixture[str]) -> None:
