@@ -222,8 +222,11 @@ class IManifest(Interface):
     def prolong(key: Key, expires: float | None) -> Deferred[None]:
         """Set when the row of that key ends. Nothing happens where there is none. Idempotent."""
 
-    def end_provision(key: Key) -> Deferred[None]:
-        """Say of the row of that key that it is being taken back. Nothing happens where there is none. Idempotent."""
+    def end_provision(key: Key, over: float | None = None) -> Deferred[bool]:
+        """Say of the row of that key that it is being taken back. Fires with whether it is. Idempotent.
+
+        :param over: wall seconds: only if its end is not later than that, or it is being taken back already.
+        """
 
     def forget_provision(key: Key) -> Deferred[None]:
         """Remove a row that is being taken back; others stay. Idempotent."""

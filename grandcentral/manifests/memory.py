@@ -125,8 +125,12 @@ class MemoryManifest:
     def prolong(self, key: Key, expires: float | None) -> Deferred[None]:
         return self._change(key, expires=expires)
 
-    def end_provision(self, key: Key) -> Deferred[None]:
-        return self._change(key, ending=True)
+    def end_provision(self, key: Key, over: float | None = None) -> Deferred[bool]:
+        row = self._provisions.get(key)
+        ends = row is not None and (over is None or row.ending or (row.expires is not None and row.expires <= over))
+        if ends:
+            self._change(key, ending=True)
+        return self._answer(ends)
 
     def _change(self, key: Key, **changes: Any) -> Deferred[None]:
         if self._fault() is None and key in self._provisions:

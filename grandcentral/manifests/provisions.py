@@ -45,8 +45,13 @@ def prolong(db: sqlite3.Connection, key: Key, expires: float | None) -> None:
     db.execute("UPDATE provisions SET expires = ? WHERE app = ? AND name = ?", (expires, key.app, key.name))
 
 
-def end(db: sqlite3.Connection, key: Key) -> None:
-    db.execute("UPDATE provisions SET ending = 1 WHERE app = ? AND name = ?", (key.app, key.name))
+def end(db: sqlite3.Connection, key: Key, over: float | None) -> bool:
+    """One statement, so that an end which was put off meanwhile is seen."""
+    changed = db.execute(
+        "UPDATE provisions SET ending = 1 WHERE app = ?1 AND name = ?2 AND (?3 IS NULL OR ending = 1 OR expires <= ?3)",
+        (key.app, key.name, over),
+    )
+    return changed.rowcount > 0
 
 
 def forget(db: sqlite3.Connection, key: Key) -> None:

@@ -148,8 +148,8 @@ class SqliteManifest:
     def prolong(self, key: Key, expires: float | None) -> Deferred[None]:
         return self._run(lambda db: provisions.prolong(db, key, expires))
 
-    def end_provision(self, key: Key) -> Deferred[None]:
-        return self._run(lambda db: provisions.end(db, key))
+    def end_provision(self, key: Key, over: float | None = None) -> Deferred[bool]:
+        return self._run(lambda db: provisions.end(db, key, over))
 
     def forget_provision(self, key: Key) -> Deferred[None]:
         return self._run(lambda db: provisions.forget(db, key))

@@ -152,18 +152,18 @@ class Provisioning:
         if abs(wall - now - self._since) > CLOCK_SET:  # See Note [The wrong time]
             self._since, self._unsure_until = wall - now, now + SURE
         try:
-            over = await self._manifest.provisions_over(wall)
+            for row in await self._manifest.provisions_over(wall):
+                if not row.ending and now < self._unsure_until:
+                    continue
+                if len(self._going) >= AT_ONCE:
+                    break
+                if row.key.app not in self._table.apps or row.key in self._going:
+                    continue
+                if await self._manifest.end_provision(row.key, over=wall):  # and nobody has put it off meanwhile
+                    self._log.info(events.PROVISION_OVER, key=row.key)
+                    self._take_back(row.key).addErrback(lambda _: None)  # logged below
         except sqlite3.Error as error:
             self._log.error(events.MANIFEST_FAILED, app="provisioning", why=error)
-            return
-        for row in over:
-            if not row.ending and now < self._unsure_until:
-                continue
-            if len(self._going) >= AT_ONCE:
-                break
-            if row.key.app in self._table.apps and row.key not in self._going:
-                self._log.info(events.PROVISION_OVER, key=row.key)
-                self._take_back(row.key).addErrback(lambda _: None)  # logged below
 
     def _take_back(self, key: Key) -> Deferred[None]:
         """Once for all who want it; each has a Deferred of his own, which he may give up."""

@@ -373,6 +373,19 @@ class ManifestContract:
             assert len(await manifest.provisions()) == 1
 
     @pytest_twisted.ensureDeferred
+    async def test_what_is_over_is_taken_back_unless_its_end_was_put_off_meanwhile(self, store: Store) -> None:
+        row = provision(expires=NOW)
+        async with opened(store) as manifest:
+            await manifest.provision(row)
+            await manifest.prolong(row.key, NOW + 5)
+            assert not await manifest.end_provision(row.key, over=NOW)
+            assert await manifest.provisioned(row.key) == evolve(row, expires=NOW + 5)
+            assert await manifest.end_provision(row.key, over=NOW + 5)
+            await manifest.prolong(row.key, None)
+            assert await manifest.end_provision(row.key, over=NOW), "what has begun goes on"
+            assert not await manifest.end_provision(Key("app", "nobody"))
+
+    @pytest_twisted.ensureDeferred
     async def test_only_what_is_being_taken_back_is_forgotten(self, store: Store) -> None:
         row = provision(request="r")
         async with opened(store) as manifest:
