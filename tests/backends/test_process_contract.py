@@ -85,7 +85,7 @@ class ProcessHarness:
         return self.service(name, "exec sleep 1000", healthcheck=check)
 
     def parting(self, name: str) -> Service:
-        return self.service(name, f"trap 'echo {name} >> {self.parted}; exit' TERM; while :; do sleep 0.02; done")
+        return self.service(name, f"trap 'echo {name} >> {self.parted}; kill $!; exit' TERM; sleep 600 & wait")
 
     def farewells(self) -> list[str]:
         return self.parted.read_text().split() if self.parted.exists() else []

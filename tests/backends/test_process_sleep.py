@@ -54,7 +54,7 @@ async def test_a_port_that_is_another_s_by_now_is_left_to_them(world: World) -> 
 async def test_who_does_not_end_in_its_grace_keeps_nobody_else_from_ending_well(world: World) -> None:
     commit = world.repository.commit()
     spec = services(
-        shell("db", "trap 'touch saved; exit' TERM; while :; do sleep 0.02; done"),
+        shell("db", "trap 'touch saved; kill $!; exit' TERM; sleep 600 & wait"),
         shell(
             "web",
             "trap '' TERM; while :; do sleep 0.02; done",
