@@ -14,10 +14,12 @@ from .http1_fields import CHUNKED, LIMITS, LINES, TOKEN, HeadLimits, bad_field, 
 
 CHUNK_LINE = 8 * 1024  # bytes of one chunk-size line with its extensions
 
-# At most 16 digits, the first of which keeps the number within 63 bits; then extensions (RFC 9112 §7.1.1).
-_QUOTED = rb"\"(?:[\t \x21\x23-\x5b\x5d-\x7e\x80-\xff]|\\[\t\x20-\x7e\x80-\xff])*+\""
-_EXTENSION = rb"[ \t]*+;[ \t]*+T++(?:[ \t]*+=[ \t]*+(?:T++|Q))?+".replace(b"T", TOKEN).replace(b"Q", _QUOTED)
-_CHUNK_LINE = re.compile(rb"0*+([0-7][0-9A-Fa-f]{15}|[0-9A-Fa-f]{0,15})(?<=[0-9A-Fa-f])(?:" + _EXTENSION + rb")*+").fullmatch
+# At most 16 digits, the first of which keeps the number within 63 bits; then extensions (RFC 9112 §7.1.1). Single characters
+# are repeated possessively, groups are not: until 3.11.5 Python's re forgot to go back when one of those failed half-way. No
+# text can be read in two ways, so that costs nothing.
+_QUOTED = rb"\"(?:[\t \x21\x23-\x5b\x5d-\x7e\x80-\xff]|\\[\t\x20-\x7e\x80-\xff])*\""
+_EXTENSION = rb"[ \t]*+;[ \t]*+T++(?:[ \t]*+=[ \t]*+(?:T++|Q))?".replace(b"T", TOKEN).replace(b"Q", _QUOTED)
+_CHUNK_LINE = re.compile(rb"0*+([0-7][0-9A-Fa-f]{15}|[0-9A-Fa-f]{0,15})(?<=[0-9A-Fa-f])(?:" + _EXTENSION + rb")*").fullmatch
 _TRAILERS = re.compile(LINES).match
 
 
