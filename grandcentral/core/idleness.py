@@ -5,7 +5,8 @@ Sleep has depths: paused, stopped, removed. Each is reached after so many idle s
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Mapping
+from math import inf
 from operator import itemgetter
 
 from attrs import evolve, frozen
@@ -82,6 +83,16 @@ def may_sleep(now: float, stack: StackUse, limits: Limits, max_age: float | None
 def last_use(stack: StackUse) -> float:
     """When it was last of use to anybody, or became ready: the order in which stacks give way (monotonic seconds)."""
     return max(stack.last_used, stack.last_byte, stack.ready_since or 0.0)
+
+
+def soonest(policies: Iterable[IdlePolicy]) -> float:
+    """Idle seconds before which none of these has anything done about a stack; 0 where one goes by age as well."""
+
+    def first(policy: IdlePolicy) -> float:
+        depths = (policy.pause, policy.stop, policy.remove)
+        return 0.0 if policy.max_age is not None else min((after for after in depths if after is not None), default=inf)
+
+    return min(map(first, policies), default=inf)
 
 
 def after_hours(policy: IdlePolicy) -> IdlePolicy:

@@ -12,7 +12,7 @@ from twisted.internet.task import LoopingCall
 from twisted.logger import Logger
 
 from .. import events
-from ..core.idleness import Pause, Remove, Step, Stop, after_hours, plan
+from ..core.idleness import Pause, Remove, Step, Stop, after_hours, plan, soonest
 from ..core.lifecycle import Event
 from ..core.model import IdlePolicy
 from ..core.pressure import discard, relieve, stalls
@@ -79,8 +79,10 @@ class Janitor:
         """One round. Fires when last uses are written down."""
         self._table.tidy()
         policies = self._policies()
-        removed_after = min((policy.remove for policy in policies.values() if policy.remove is not None), default=inf)
-        stacks = (*self._table.uses(), *self._table.resting(removed_after))
+        taken, slots = self._table.capacity()
+        unused = soonest(policies.values()) if taken <= slots else 0.0  # beyond that, anybody may have to go
+        removed = min((policy.remove for policy in policies.values() if policy.remove is not None), default=inf)
+        stacks = (*self._table.uses(unused), *self._table.resting(removed))
         for step in plan(self._clock.seconds(), stacks, policies, self._table.limits):
             event = events.STACK_OLD if step.why == "age" else events.STACK_IDLE
             self._log.info(event, key=step.key, step=type(step).__name__.lower())

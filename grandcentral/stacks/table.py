@@ -376,9 +376,10 @@ class StackTable:
         if found is not None and found.version.digest == version.digest:
             found.version = version
 
-    def uses(self) -> tuple[StackUse, ...]:
-        """Of all that are not at rest, cheaper than ``snapshot``."""
-        return tuple(stack.use() for stack in self._directory.stacks.values())
+    def uses(self, unused: float = 0.0) -> tuple[StackUse, ...]:
+        """Of those that are not at rest, and have not been of use for so many seconds; cheaper than ``snapshot``."""
+        latest = self._clock.seconds() - unused
+        return tuple(stack.use() for stack in self._directory.stacks.values() if stack.used <= latest)
 
     def resting(self, unused: float = 0.0) -> tuple[StackUse, ...]:
         """Of those at rest that have not been of use for so many seconds."""

@@ -7,7 +7,7 @@ from attrs import evolve
 from hypothesis import given
 from hypothesis import strategies as st
 
-from grandcentral.core.idleness import Pause, Remove, Step, Stop, after_hours, busy, last_use, may_sleep, plan
+from grandcentral.core.idleness import Pause, Remove, Step, Stop, after_hours, busy, last_use, may_sleep, plan, soonest
 from grandcentral.core.keys import Key
 from grandcentral.core.model import IdlePolicy, Limits, StackSnapshot
 
@@ -170,6 +170,14 @@ def test_nobody_is_touched_who_is_used_or_spoken_for_and_each_goes_one_way(
             assert one.state == "ready" or (one.state == "paused" and isinstance(step, Stop))
             assert may_sleep(NOW, one, LIMITS, policy.max_age)
     assert [last_use(by_key[step.key]) for step in taken] == sorted(last_use(by_key[step.key]) for step in taken)
+
+
+@given(some(of=snapshots | at_rest), policies)
+def test_nothing_is_due_of_what_was_used_later_than_the_soonest_that_anything_is(
+    stacks: list[StackSnapshot], policy: IdlePolicy
+) -> None:
+    old = [one for one in stacks if last_use(one) <= NOW - soonest([policy])]
+    assert steps(*old, policy=policy) == steps(*stacks, policy=policy)
 
 
 @given(some(), st.integers(1, 8))
