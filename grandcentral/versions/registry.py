@@ -30,6 +30,7 @@ from ..core.keys import GIT_HASH, NAMES, Ambiguous, Key, unify
 from ..core.model import Version
 from ..core.references import Template
 from ..errors import AmbiguousVersion, RegistryUnavailable, UnknownVersion
+from ..incidents import report
 from ..interfaces import IManifest, IVersions
 from .caches import Cache, Flights
 from .credentials import Credentials, nobody
@@ -200,8 +201,8 @@ class RegistryVersions:
                 same = unify(name, (version.name for version in known if version.digest == digest))
                 name = name if isinstance(same, Ambiguous) else same
             version = self._origins.known(_as_known(Version(name, image=self._template.image(name), digest=digest), known))
-            if version not in known:
-                await self._remember(version)
+            if version not in known:  # the manifest does one thing after the other: who looks next finds it
+                Deferred.fromCoroutine(self._remember(version)).addErrback(lambda failure: report(self._log, failure))
         if version.created is None:
             self._origins.learn(version)
         return version

@@ -22,6 +22,7 @@ from .watch import Watch, last_words, obituary
 Step = Coroutine[Deferred[Any], Any, None]
 
 NOT_RUN = -1  # what a check comes to that could not be run: most likely its container is dying, which an event will tell
+AFTER_START = 0.05  # seconds: a look at an image costs as much of our time as a start, and a start takes longer than that
 PROBE_LOOKS = (0.005, 0.1)  # seconds between two looks at a health check under way, at first and at most
 
 
@@ -145,7 +146,11 @@ class Launching:
         """The check that a start waits for; None: nobody wants to know, or nobody says how."""
         if not self._spec.must_be_healthy(service.name):
             return None
-        check = check_of(service, await self._parts.image(service) if depends_on_image(service) else {})
+        image: Mapping[str, Any] = {}
+        if depends_on_image(service):
+            await sleep(self._reactor, AFTER_START)
+            image = await self._parts.image(service)
+        check = check_of(service, image)
         waited_for = any(
             dependency.service == service.name and dependency.condition is Condition.HEALTHY
             for other in self._spec.services
