@@ -97,7 +97,7 @@ class Launching:
             self._spec.service(self._spec.serves)
         except (Disordered, KeyError) as error:
             raise EngineRefused(f"{self._launch.key} cannot be started: {error}.") from error
-        return [*self._parts.preparations(), *map(self._bring_up, services)]
+        return [*map(self._bring_up, services), *self._parts.preparations()]  # a container takes longer to make than a network
 
     async def _bring_up(self, service: Service) -> None:
         """One service, from its container to the conditions that others wait for."""
