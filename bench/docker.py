@@ -12,6 +12,7 @@ from itertools import pairwise
 from typing import Any
 
 from attrs import define, frozen
+from docker import APIClient
 
 from tests.testbed import images
 from tests.testbed import packages as testbed
@@ -57,9 +58,12 @@ class Site:
             f'image = "{self.registry.url}/app:{{version}}"\nserves = "web:{PORT}"\n{more}'
         )
 
-    def bare(self, version: str) -> Bare:
-        """Network, create, start, until it answers; then it is all removed."""
-        client = self.engine.client()
+    def bare(self, version: str, engine: str) -> Bare:
+        """Network, create, start, until it answers; then it is all removed.
+
+        :param engine: where it is talked to.
+        """
+        client = APIClient(base_url=engine, version="auto")
         moments = [time.perf_counter()]
         network = client.create_network(f"bench-{version}", driver="bridge")["Id"]
         container = None
