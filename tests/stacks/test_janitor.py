@@ -20,7 +20,7 @@ from grandcentral.core.pressure import Memory
 from grandcentral.errors import EngineUnavailable
 from grandcentral.machine.fake import FakeMachine
 from grandcentral.stacks.janitor import AVERAGED, DISK_INTERVAL
-from grandcentral.stacks.ledger import WITHIN
+from grandcentral.stacks.ledger import GUESS, WITHIN
 
 from .host import Host
 from .world import LIMITS, World
@@ -251,6 +251,30 @@ class TestMemory:
         world.clock.pump([1.0] * 5)
         assert world.state(A) == "stopped"
         assert events.USAGE_UNKNOWN in logged
+
+    def test_what_is_said_of_a_stack_that_was_started_meanwhile_is_not_believed(
+        self, begin: Begin, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        world = begin(SHORT)
+        asked: list[Deferred[dict[Key, Usage]]] = []
+
+        def usage(backend: MemoryBackend) -> Deferred[dict[Key, Usage]]:
+            asked.append(Deferred())
+            return asked[-1]
+
+        monkeypatch.setattr(MemoryBackend, "usage", usage)
+        for _ in range(2 * ENOUGH):
+            world.ready(A)
+            world.pass_time(2.0)
+            world.table.stop(Key("app", A))
+            world.pass_time(1.0)
+            world.ready(A)
+            asked.pop().callback({Key("app", A): Usage(400)})
+            accounts = world.table.ledger.accounts()
+            assert accounts is not None
+            assert (dict(accounts.usage), accounts.need("app")) == ({}, GUESS)
+            world.table.stop(Key("app", A))
+            world.pass_time(1.0)
 
     def test_a_janitor_that_was_stopped_meanwhile_does_no_more(self, begin: Begin, monkeypatch: pytest.MonkeyPatch) -> None:
         world = begin(SHORT)
