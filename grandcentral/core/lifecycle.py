@@ -156,7 +156,7 @@ TRANSITIONS: dict[State, dict[Event, Row]] = {
     },
     S.PROBING: {
         E.WANTED: (S.PROBING, ()),  # single flight
-        E.PROBE_PASSED: (S.READY, (F.FORGET, F.OPEN, F.FIRE_WAITERS)),
+        E.PROBE_PASSED: (S.READY, (F.OPEN, F.FIRE_WAITERS, F.FORGET)),
         E.DEADLINE: _start_failed,
         E.VANISHED: _start_failed,
         E.STOP_ASKED: _start_stopped,

@@ -28,7 +28,7 @@ class Books:
     _clock: IReactorTime
     _wall: Callable[[], float]
     _record: Callable[[Start], None]
-    phases: dict[str, float] = field(factory=dict)  # of the last start that ended
+    _phases: dict[str, float] = field(factory=dict)  # of the last start that ended
     failures: int = 0  # in a row, those of the engine not counted
     failure: Mishap | None = None
     retry_at: float = 0.0  # monotonic seconds
@@ -72,6 +72,11 @@ class Books:
         self.failures, self.failure, self.retry_at = 0, None, 0.0
 
     @property
+    def phases(self) -> dict[str, float]:
+        """Seconds, of the start under way so far; of the last one that ended, if none is."""
+        return self._phases if self.timeline is None else self.timeline.durations(self._clock.seconds())
+
+    @property
     def retry_in(self) -> float:
         """Seconds until the next attempt is allowed; at least one, for Retry-After."""
         return max(1.0, self.retry_at - self._clock.seconds())
@@ -80,7 +85,7 @@ class Books:
         if self.timeline is None:
             return None
         now = self._clock.seconds()
-        took, self.phases = now - self.began, self.timeline.durations(now)
-        self._record(Start(key, generation, self._wall() - took, self.phases, failure, self.depth))
+        took, self._phases = now - self.began, self.timeline.durations(now)
+        self._record(Start(key, generation, self._wall() - took, self._phases, failure, self.depth))
         self.timeline = None
         return took

@@ -293,7 +293,7 @@ class Stack:
             bytes_in=ticket.bytes_in,
             bytes_out=ticket.bytes_out,
             endpoint=self.ticket.endpoint if self.ticket else None,
-            phases=books.timeline.durations(self._clock.seconds()) if books.timeline else books.phases,
+            phases=books.phases,
             failure=str(books.failure) if books.failure else None,
             failure_logs=books.failure.logs if books.failure else (),
             progress=str(books.timeline) if books.timeline else "",

@@ -16,6 +16,7 @@ from twisted.internet.protocol import Factory, Protocol
 from twisted.internet.task import deferLater
 from twisted.internet.threads import deferToThread
 
+from grandcentral.backends.docker import launching, verbs
 from grandcentral.backends.docker.labels import unique
 from grandcentral.core.model import Condition, Endpoint, FileContent, HealthCheck, Mount, MountKind, Service, Version
 from grandcentral.errors import EngineRefused, EngineUnavailable, ImageUnavailable, Mishap, ServiceExited, ServiceUnhealthy
@@ -90,6 +91,22 @@ async def test_no_port_is_published_unless_asked_for(gateway: Gateway) -> None:
     where = await gateway.launch(gateway.harness.serving("web"))
     assert not any(gateway.inspect("web")["NetworkSettings"]["Ports"].values())
     assert where.host != "127.0.0.1"
+
+
+@pytest.mark.parametrize("told", ["while it starts", "when it is asked too early", "when it runs"])
+@pytest_twisted.ensureDeferred
+async def test_a_service_is_reached_on_the_first_of_its_networks_however_its_address_is_told(
+    gateway: Gateway, monkeypatch: pytest.MonkeyPatch, told: str
+) -> None:
+    if told == "when it is asked too early":
+        monkeypatch.setattr(launching, "AFTER_START", 0.0)  # it may or may not have begun to start
+    if told == "when it runs":
+        monkeypatch.setattr(verbs, "address", lambda client, network, container: None)
+    where = await gateway.launch(evolve(gateway.harness.serving("web"), networks={"front": (), "back": ()}))
+    networks = gateway.inspect("web")["NetworkSettings"]["Networks"]
+    front = networks[unique(gateway.harness.instance, gateway.key, "network front")]
+    assert where == Endpoint(front["IPAddress"], gateway.harness.port)
+    assert [found.endpoint for found in await gateway.backend.survey()] == [where]
 
 
 @pytest_twisted.ensureDeferred

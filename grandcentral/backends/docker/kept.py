@@ -9,7 +9,7 @@ from typing import Any
 from attrs import evolve, frozen
 
 from ...core.keys import Key
-from ...core.model import Condition, Dependency, HealthCheck, Service, StackSpec
+from ...core.model import Condition, Dependency, Endpoint, HealthCheck, Service, StackSpec
 from ...errors import NothingKept
 from . import verbs
 from .calls import Calls
@@ -84,3 +84,7 @@ class Kept:
     async def image(self, service: Service) -> Mapping[str, Any]:
         """Nothing is known of an image that somebody has removed by force."""
         return await self._calls.quick(partial(verbs.image, image=self._there[service.name].image)) or {}
+
+    async def place(self, service: Service, container: str) -> Endpoint | None:
+        """An engine that was killed may still have the address that it had before."""
+        return None

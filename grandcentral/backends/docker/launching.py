@@ -22,7 +22,7 @@ from .watch import Watch, last_words, obituary
 Step = Coroutine[Deferred[Any], Any, None]
 
 NOT_RUN = -1  # what a check comes to that could not be run: most likely its container is dying, which an event will tell
-AFTER_START = 0.05  # seconds: a look at an image costs as much of our time as a start, and a start takes longer than that
+AFTER_START = 0.05  # seconds: what is asked besides costs as much of our time as a start, and a start takes longer than that
 PROBE_LOOKS = (0.005, 0.1)  # seconds between two looks at a health check under way, at first and at most
 
 
@@ -40,6 +40,9 @@ class Parts(Protocol):
 
     async def image(self, service: Service) -> Mapping[str, Any]:
         """``ImageInspect`` of its image, once it was created."""
+
+    async def place(self, service: Service, container: str) -> Endpoint | None:
+        """Where it will answer, once it is being started; None if that is known only when it runs."""
 
 
 class Launching:
@@ -125,20 +128,33 @@ class Launching:
                 await self._met[dependency.service, dependency.condition].wait()
         with self._phases.during("create", name):
             if name == self._spec.serves:
-                self._endpoint = await self._started_at(name, container)
+                self._endpoint = await self._started_at(service, container)
             else:
                 await self._calls.lifecycle(partial(verbs.start, container=container))
         self._met[name, Condition.STARTED].come(None)
 
-    async def _started_at(self, service: str, container: str) -> Endpoint:
-        """Start the service that answers; where it does."""
-        started = await self._calls.lifecycle(partial(verbs.start_and_look, container=container))
+    async def _started_at(self, service: Service, container: str) -> Endpoint:
+        """Start the service that answers; where it does.
+
+        An engine gives a container its address long before it has started it. It is asked then, so that nobody waits for that
+        answer later; but not connected to, which would make it late: the kernel asks for a neighbour that does not answer once
+        a second.
+        """
+        start = self._calls.lifecycle(partial(verbs.start, container=container))
+        _, where = await together(start, self._place(service, container))
+        if where is not None:
+            return where
+        started = await self._calls.quick(partial(verbs.look, container=container))
         where = endpoint(started) if started else None
         if where is not None:
             return where
         if started is None or started.status is not None:  # it has ended already; its event is on the way
-            raise await obituary(self._calls, self._watch, service, None)
-        raise EngineRefused(f"{service} runs and has no address on its network {started.network}.")
+            raise await obituary(self._calls, self._watch, service.name, None)
+        raise EngineRefused(f"{service.name} runs and has no address on its network {started.network}.")
+
+    async def _place(self, service: Service, container: str) -> Endpoint | None:
+        await sleep(self._reactor, AFTER_START)
+        return await self._parts.place(service, container)
 
     # -- health ---------------------------------------------------------------------------------------------------------
 

@@ -10,12 +10,12 @@ from typing import Any
 from attrs import define, field
 from twisted.internet.defer import Deferred
 
-from ...core.model import Launch, Service
+from ...core.model import Endpoint, Launch, Service
 from ...errors import ImageUnavailable
 from . import bodies, verbs
 from .calls import Calls
 from .images import Images, image_of
-from .labels import unique
+from .labels import DEFAULT_PORT, unique
 from .launching import Step
 from .phases import Phases
 from .waiting import Fact, together
@@ -78,3 +78,11 @@ class Making:
     async def image(self, service: Service) -> Mapping[str, Any]:
         reference, _ = image_of(self._launch, service)
         return await self._calls.quick(partial(verbs.image, image=str(reference))) or {}
+
+    async def place(self, service: Service, container: str) -> Endpoint | None:
+        networks = bodies.networks_of(service)
+        if self._published or not networks:
+            return None
+        network = unique(self._instance, self._launch.key, f"network {networks[0]}")
+        address = await self._calls.quick(partial(verbs.address, network=network, container=container))
+        return Endpoint(address, self._launch.spec.port or DEFAULT_PORT) if address else None

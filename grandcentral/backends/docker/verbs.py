@@ -49,6 +49,17 @@ def networks(client: Client, instance: str, key: Key | None = None) -> dict[str,
     return {one["Id"]: one["Labels"] or {} for one in client.networks(filters=filters(instance, key))}
 
 
+def address(client: Client, network: str, container: str) -> str | None:
+    """The IP address that a container has on a network, which it gets when it begins to start; None: not yet."""
+    try:
+        there = client.inspect_network(network)["Containers"] or {}
+    except NotFound:
+        return None
+    settings = there.get(container) or {}
+    cidr: str = settings.get("IPv4Address") or settings.get("IPv6Address") or ""
+    return cidr.partition("/")[0] or None
+
+
 def volumes(client: Client, instance: str, key: Key | None = None) -> dict[str, Labels]:
     """The volumes of this gateway, or of one stack: name -> labels."""
     return {one["Name"]: one["Labels"] or {} for one in client.volumes(filters=filters(instance, key))["Volumes"] or ()}
@@ -95,12 +106,6 @@ def join(client: Client, container: str, network: str, aliases: list[str]) -> No
 def start(client: Client, container: str) -> None:
     """Fine if it runs already."""
     client.start(container)
-
-
-def start_and_look(client: Client, container: str) -> Seen | None:
-    """Start it; what it looks like then, for only now has it got its addresses. None if it is gone again."""
-    start(client, container)
-    return look(client, container)
 
 
 def probe_begin(client: Client, container: str, test: tuple[str, ...]) -> str | None:
