@@ -41,7 +41,7 @@ class Ledger:
     _usage: dict[Key, int] = field(factory=dict, init=False)  # of stacks that hold a slot
     _seen: dict[str, Need] = field(factory=dict, init=False)  # by app
     _times: Counter[str] = field(factory=Counter, init=False)  # by app: how often one was weighed that was ready
-    _since: set[Key] = field(factory=set, init=False)  # those that were started since stacks were last asked after
+    _asked: dict[Key, StackUse] = field(factory=dict, init=False)  # those that are being weighed, and run as they did then
     learning: bool = field(default=False, init=False)  # something runs of an app that is not known yet
     _allowed: dict[str, tuple[App, int]] = field(factory=dict, init=False)  # by name: the app it was read of, and bytes
     _silent: set[str] = field(factory=set, init=False)  # backends that did not answer the last time
@@ -71,7 +71,7 @@ class Ledger:
     def starts(self, key: Key) -> None:
         """What it took before it was stopped says nothing any more."""
         self._usage.pop(key, None)
-        self._since.add(key)
+        self._asked.pop(key, None)
         if key.app in self._seen:
             self._seen[key.app].ended(key)
         self.learning |= not self._knows(key.app)
@@ -81,8 +81,7 @@ class Ledger:
 
         Of a stack that was started since it was asked after, the answer may be about its last run: that one is not believed.
         """
-        asked = [stack for stack in self._snapshot() if stack.state in HOLDING]
-        self._since.clear()
+        self._asked = {stack.key: stack for stack in self._snapshot() if stack.state in HOLDING}
         self.learning = False
         found: dict[Key, Usage] = {}
         for name, backend in list(self._backends.items()):
@@ -94,11 +93,11 @@ class Ledger:
                     self._silent.add(name)
                     why = str(error) if isinstance(error, Mishap) else f"no answer within {WITHIN:g} s"
                     self._log.warn(events.USAGE_UNKNOWN, backend=name, why=why)
-        before, self._usage = self._usage, {}
-        for stack in asked:
-            if stack.key not in self._since:
-                said = found.get(stack.key)
-                self._enter(stack, before.get(stack.key) if said is None else said.memory)
+        before, asked = self._usage, self._asked
+        self._usage, self._asked = {}, {}
+        for key, stack in asked.items():
+            said = found.get(key)
+            self._enter(stack, before.get(key) if said is None else said.memory)
         running = frozenset(self._usage)
         for need in self._seen.values():
             need.only(running)
