@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -10,23 +12,29 @@ from grandcentral.core.readiness import next_check, next_probe, timeout
 moments = st.floats(0, 1e6)
 
 
-def asked_until(ready: float) -> tuple[int, float]:
+def asked_until(ready: float, pause: Callable[[float], float]) -> tuple[int, float]:
     """An application that refuses until ``ready`` seconds have passed: how often it was asked, and when it was found ready."""
     asked, now = 1, 0.0
     while now < ready:
-        asked, now = asked + 1, now + next_probe(now)
+        asked, now = asked + 1, now + pause(now)
     return asked, now
 
 
 @given(st.floats(0, 600))
-def test_it_is_found_out_late_by_a_seventh_of_what_it_took_or_a_quarter_of_a_second_at_most(ready: float) -> None:
-    _, found = asked_until(ready)
-    assert found - ready <= max(0.002, min(0.15 * ready, 0.25)) + 1e-9
+def test_it_is_found_out_late_by_a_twentieth_of_what_it_took_or_a_quarter_of_a_second_at_most(ready: float) -> None:
+    _, found = asked_until(ready, next_probe)
+    assert found - ready <= max(0.002, min(0.05 * ready, 0.25)) + 1e-9
 
 
-def test_a_start_of_a_second_takes_some_thirty_questions_and_one_of_two_minutes_some_five_hundred() -> None:
-    assert 25 < asked_until(1.0)[0] < 45
-    assert 450 < asked_until(120.0)[0] < 550
+@given(st.floats(0, 600))
+def test_by_a_seventh_where_each_check_is_a_process(ready: float) -> None:
+    _, found = asked_until(ready, next_check)
+    assert found - ready <= max(0.02, min(0.15 * ready, 0.25)) + 1e-9
+
+
+def test_how_often_that_is() -> None:
+    assert [asked_until(ready, next_probe)[0] for ready in (0.3, 1.0, 120.0)] == [63, 87, 580]
+    assert [asked_until(ready, next_check)[0] for ready in (0.3, 1.0, 120.0)] == [14, 23, 500]
 
 
 def test_an_application_that_takes_three_seconds_over_its_first_page_is_heard_out_soon() -> None:
@@ -47,4 +55,4 @@ def test_it_never_gets_less_patient_and_never_leaves_its_limits(one: float, othe
 
 @given(moments)
 def test_checks_that_are_processes_are_run_at_most_fifty_times_a_second(waited: float) -> None:
-    assert next_check(waited) == max(0.02, next_probe(waited))
+    assert max(0.02, next_probe(waited)) <= next_check(waited) <= 0.25
