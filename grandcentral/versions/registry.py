@@ -15,7 +15,7 @@ That look must not join the one under way, and what the first brings home must n
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Awaitable, Callable, Coroutine, Iterable
+from collections.abc import Callable, Coroutine, Iterable
 from typing import Any, TypeVar
 
 from attrs import evolve, frozen
@@ -104,7 +104,6 @@ class RegistryVersions:
         self._lists: Flights[tuple[str, ...]] = Flights()
         self._naming = DeferredLock()
         self._pushes = 0  # that we were told of
-        self._remembers = 0  # how often a version was written down: what was known before that may not be all
         self._learned = learned
         self._origins = Origins(reactor, self._repository.configuration, self._learn)
 
@@ -187,22 +186,17 @@ class RegistryVersions:
     async def _tagged(self, name: str) -> Version | None:
         """The version whose tag is ``name`` to the letter; None if there is no such tag."""
         reference = self._template.fill(name)
-        if reference is None:
-            return None
-        remembered, known = self._remembers, Deferred.fromCoroutine(self._known(name))  # while the registry thinks
-        digest = await self._repository.digest(reference)
-        if digest is None:
-            return None
-        return await self._named(name, digest, lambda: known if remembered == self._remembers else self._known(name))
+        digest = None if reference is None else await self._repository.digest(reference)
+        return None if digest is None else await self._named(name, digest)
 
-    async def _named(self, name: str, digest: str, look: Callable[[], Awaitable[tuple[Version, ...]]]) -> Version:
+    async def _named(self, name: str, digest: str) -> Version:
         """The version under its canonical name, remembered.
 
         One at a time: "abcdef1" and its 40 digits, asked for at once and both new, would each find nobody there and become
         two names of one commit, hence two stacks.
         """
         async with self._naming:
-            known = await look()
+            known = await self._known(name)
             if self._git_hash:
                 same = unify(name, (version.name for version in known if version.digest == digest))
                 name = name if isinstance(same, Ambiguous) else same
@@ -274,7 +268,6 @@ class RegistryVersions:
             return None
 
     async def _remember(self, version: Version) -> None:
-        self._remembers += 1
         try:
             await self._manifest.remember_version(self._app, version)
         except sqlite3.Error as error:
